@@ -1,0 +1,1 @@
+"""Train a small chest X-ray screener by knowledge distillation."""

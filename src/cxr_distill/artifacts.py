@@ -1,0 +1,66 @@
+"""Files that appear whole or not at all: written beside their place, then moved into it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from cxr_distill.errors import CxrError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it if the block ends well, and is removed if not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise CxrError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Pretty JSON; NaN and infinities are refused, since no JSON reader agrees on them."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    with whole_file(path) as beside:
+        beside.write_text(text)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> None:
+    """A safetensors file of named arrays with string metadata."""
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    with whole_file(path) as beside:
+        save_file(contiguous, beside, dict(metadata or {}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """The arrays and metadata of a safetensors file. Raises CxrError if it is missing or damaged."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CxrError(f"cannot read {path}: {error}; run `dvc repro` or `dvc checkout`") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

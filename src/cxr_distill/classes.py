@@ -1,0 +1,15 @@
+"""The three classes, and the one place where logits become P(pneumonia)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+CLASSES = ("normal", "bacterial", "viral")
+"""Order of every logit and probability vector."""
+
+
+def p_pneumonia(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """1 - P(normal), shape (N,), from `logits` (N, 3) in the order of CLASSES."""
+    return 1.0 - softmax(np.asarray(logits, dtype=np.float64), axis=-1)[..., 0]

@@ -1,0 +1,120 @@
+"""The networks: a torchvision teacher on grey images, and the three-convolution student."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torchvision.models import get_model, list_models
+
+from cxr_distill.artifacts import whole_file
+from cxr_distill.classes import CLASSES
+from cxr_distill.errors import CxrError
+from cxr_distill.params.training import StudentParams, TeacherParams
+
+MAX_STUDENT_PARAMETERS = 277_000
+
+
+class Standardise(nn.Module):
+    """Pixels in [0, 1] to roughly zero mean and unit spread; part of the network so that it is never forgotten."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 1, S, S) to the same shape."""
+        return (pixels - 0.5) * 4.0
+
+
+def build_teacher(params: TeacherParams) -> nn.Module:
+    """A torchvision classifier with grey input (B, 1, S, S) in [0, 1] and one logit per class of CLASSES.
+
+    Raises CxrError for an unknown architecture, or if ImageNet weights cannot be fetched.
+    """
+    if params.arch not in list_models(module=_classification()):
+        raise CxrError(f"teacher.arch: torchvision has no classifier {params.arch!r} (try resnet18)")
+    torch.manual_seed(params.seed)
+    if params.pretrained:
+        try:
+            net = get_model(params.arch, weights="DEFAULT")
+        except (URLError, OSError) as error:
+            raise CxrError(
+                f"teacher.pretrained: cannot fetch ImageNet weights ({error}); go online or set it to false"
+            ) from error
+        _replace_last_linear(net)
+    else:
+        net = get_model(params.arch, weights=None, num_classes=len(CLASSES))
+    _make_grey(net)
+    return nn.Sequential(Standardise(), net)
+
+
+def _classification() -> object:
+    import torchvision.models
+
+    return torchvision.models
+
+
+def _make_grey(net: nn.Module) -> None:
+    name, rgb = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d) and m.in_channels == 3)
+    grey = nn.Conv2d(
+        1, rgb.out_channels, rgb.kernel_size, rgb.stride, rgb.padding, rgb.dilation, bias=rgb.bias is not None
+    )
+    with torch.no_grad():
+        # A grey image is R = G = B, for which summing the three filters is exact.
+        grey.weight.copy_(rgb.weight.sum(dim=1, keepdim=True))
+        if grey.bias is not None and rgb.bias is not None:
+            grey.bias.copy_(rgb.bias)
+    net.set_submodule(name, grey)
+
+
+def _replace_last_linear(net: nn.Module) -> None:
+    name, head = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Linear)][-1]
+    net.set_submodule(name, nn.Linear(head.in_features, len(CLASSES)))
+
+
+def build_student(params: StudentParams) -> nn.Module:
+    """Three convolutions and a linear layer: (B, 1, S, S) in [0, 1] to logits (B, 3).
+
+    Raises CxrError above MAX_STUDENT_PARAMETERS.
+    """
+    torch.manual_seed(params.seed)
+    layers: list[nn.Module] = [Standardise()]
+    for depth, (narrow, wide) in enumerate(pairwise([1, *params.channels])):
+        kernel = params.kernels[depth]
+        stride = 2 if depth == 0 else 1
+        layers += [
+            nn.Conv2d(narrow, wide, kernel, stride=stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(inplace=True),
+        ]
+        if depth < 2:
+            layers.append(nn.MaxPool2d(2))
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(params.channels[-1], len(CLASSES))]
+    net = nn.Sequential(*layers)
+    if (count := count_parameters(net)) > MAX_STUDENT_PARAMETERS:
+        raise CxrError(
+            f"student.channels: {count:,} parameters, more than {MAX_STUDENT_PARAMETERS:,}; make a layer narrower"
+        )
+    return net
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Trainable numbers in a network."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def write_weights(net: nn.Module, path: Path) -> None:
+    """The network's parameters and buffers as safetensors."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    with whole_file(path) as beside:
+        beside.write_bytes(save(state))
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Fill a network from safetensors. Raises CxrError if the file is missing, damaged or of another network."""
+    try:
+        net.load_state_dict(load(path.read_bytes()))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CxrError(f"cannot load {path}: {reason}; run `dvc repro` or `dvc checkout`") from error

@@ -1,0 +1,1 @@
+"""Typed, strict parameters, one module per re-run line; importing them never imports torch."""

@@ -1,0 +1,96 @@
+"""What is optimised: a base classification task, cross-entropy on labels, and distillation from soft targets."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from cxr_distill.classes import p_pneumonia
+from cxr_distill.losses import balanced_weights, distillation_losses
+from cxr_distill.params.distill import DistillParams
+from cxr_distill.params.training import FitParams
+
+Batch = dict[str, Tensor]
+"""`pixels` (B, 1, S, S), `labels` (B,), and for distillation `teacher` logits (B, 3)."""
+
+
+class ClassificationTask(LightningModule):
+    """Optimiser, schedule, logging and validation of any image classifier; subclasses say what the loss is."""
+
+    def __init__(self, net: nn.Module, params: FitParams) -> None:
+        super().__init__()
+        self.net = net
+        self.params = params
+        self._validation: list[tuple[Tensor, Tensor]] = []
+
+    def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        """Named losses of a batch, `loss` among them being the one to minimise."""
+        raise TypeError("use CrossEntropyTask or DistillationTask")
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        losses = self.losses(batch, self.net(batch["pixels"]))
+        size = len(batch["labels"])
+        named = {f"train_{name}": value.detach() for name, value in losses.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        return losses["loss"]
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        self._validation.append((self.net(batch["pixels"]).float(), batch["labels"]))
+
+    def on_validation_epoch_end(self) -> None:
+        logits, labels = (torch.cat(parts) for parts in zip(*self._validation, strict=True))
+        self._validation.clear()
+        # Training sees as many normal as pneumonia images, so that is the prior validation is scored under.
+        loss = (cross_entropy(logits, labels, reduction="none") * balanced_weights(labels)).mean()
+        p = p_pneumonia(logits.cpu().numpy())
+        sick = (labels > 0).cpu().numpy()
+        metrics: dict[str, Any] = {
+            "val_loss": loss,
+            "val_accuracy": float(((p >= 0.5) == sick).mean()),
+            "val_auroc": float(roc_auc_score(sick, p)),
+        }
+        self.log_dict(metrics, prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        # Biases and normalisation parameters are not decayed: decay there only fights the normalisation.
+        matrices = [p for p in self.parameters() if p.ndim > 1]
+        vectors = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.params.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.params.learning_rate)
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        warmup = max(1, total // 10)
+
+        def share_of_peak(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share_of_peak)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class CrossEntropyTask(ClassificationTask):
+    """Any network from labels alone."""
+
+    def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        return {"loss": cross_entropy(logits, batch["labels"], label_smoothing=self.params.label_smoothing)}
+
+
+class DistillationTask(ClassificationTask):
+    """A student from labels and a teacher's logits on the same views."""
+
+    def __init__(self, net: nn.Module, params: FitParams, distill: DistillParams) -> None:
+        super().__init__(net, params)
+        self.distill = distill
+
+    def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        return distillation_losses(logits, batch["teacher"], batch["labels"], self.distill)

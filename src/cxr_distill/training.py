@@ -1,0 +1,160 @@
+"""One training run: batches of views in a seeded order, Lightning's loop, the best weights and the history."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cxr_distill.errors import CxrError
+from cxr_distill.params.training import TrainerParams, ViewParams
+from cxr_distill.tasks import Batch, ClassificationTask
+from cxr_distill.views import View, apply_view, draw_view, to_input
+
+HISTORY = ["epoch", "train_loss", "val_loss", "val_accuracy", "val_auroc"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """A split: grey uint8 `pixels` (N, S, S) and class `labels` (N,)."""
+
+    pixels: NDArray[Any]
+    labels: NDArray[Any]
+
+
+def balanced_order(labels: Tensor, *, seed: int, epoch: int) -> Tensor:
+    """Row numbers of one epoch: every row of the rarer of normal and pneumonia, and as many of the other, shuffled.
+
+    Balance by order rather than by weight: no image is shown twice in the same view, and an epoch costs half.
+    """
+    generator = torch.Generator().manual_seed((seed << 20) + epoch)
+    groups = [torch.nonzero(group).squeeze(1) for group in (labels == 0, labels > 0)]
+    size = min(len(group) for group in groups)
+    drawn = torch.cat([group[torch.randperm(len(group), generator=generator)[:size]] for group in groups])
+    return drawn[torch.randperm(len(drawn), generator=generator)]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of one epoch: tensors already in memory, picked by row."""
+
+    images: Tensor
+    labels: Tensor
+    order: Tensor
+    size: int
+    view: View | None = None
+    teacher: Tensor | None = None
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.size) if self.view is None else max(1, len(self.order) // self.size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for number in range(len(self)):  # the last, short training batch is dropped: BatchNorm needs full ones
+            rows = self.order[number * self.size : (number + 1) * self.size]
+            batch: dict[str, Any] = {"images": self.images[rows], "labels": self.labels[rows]}
+            if self.view is not None:
+                batch["view"] = self.view.rows(rows)
+            if self.teacher is not None:
+                batch["teacher"] = self.teacher[rows]
+            yield batch
+
+
+class ViewData(LightningDataModule):
+    """Train and validation images in memory; epoch e shows view e (mod `view_count`, if given)."""
+
+    def __init__(
+        self, train: Images, val: Images, views: ViewParams, *, batch_size: int, seed: int, view_count: int | None,
+        teacher: NDArray[np.float32] | None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.views, self.batch_size, self.seed, self.view_count = views, batch_size, seed, view_count
+        self.pixels, self.labels = torch.from_numpy(train.pixels), torch.from_numpy(train.labels).long()
+        self.val_pixels, self.val_labels = torch.from_numpy(val.pixels), torch.from_numpy(val.labels).long()
+        self.teacher = None if teacher is None else torch.from_numpy(teacher)
+
+    def train_dataloader(self) -> Batches:
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        number = epoch if self.view_count is None else epoch % self.view_count
+        return Batches(
+            self.pixels,
+            self.labels,
+            balanced_order(self.labels, seed=self.seed, epoch=epoch),
+            self.batch_size,
+            draw_view(len(self.labels), self.views, number=number),
+            None if self.teacher is None else self.teacher[number],
+        )
+
+    def val_dataloader(self) -> Batches:
+        return Batches(self.val_pixels, self.val_labels, torch.arange(len(self.val_labels)), 64)
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], _: int) -> Batch:
+        """Draw the view on the device that trains."""
+        view = batch.pop("view", None)
+        images = batch.pop("images")
+        pixels = to_input(images) if view is None else apply_view(images, view.to(images.device))
+        return {**batch, "pixels": pixels.contiguous(memory_format=torch.channels_last)}
+
+
+class _History(Callback):
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, _: LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not np.isfinite([metrics["train_loss"], metrics["val_loss"]]).all():
+            raise CxrError(f"the loss became NaN or infinite in epoch {trainer.current_epoch}; lower learning_rate")
+        self.rows.append({"epoch": trainer.current_epoch, **metrics})
+
+
+def fit(
+    task: ClassificationTask, train: Images, val: Images, views: ViewParams, trainer: TrainerParams,
+    *, view_count: int | None = None, teacher: NDArray[np.float32] | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Train `task.net` in place, leave in it the weights of the epoch with the least validation loss, return the history.
+
+    `teacher`: logits float32 (view_count, N, 3) for distillation. The result is a function of the arguments alone.
+    """
+    _quiet()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.manual_seed(task.params.seed)
+    task.net.to(memory_format=torch.channels_last)
+    data = ViewData(
+        train, val, views, batch_size=task.params.batch_size, seed=task.params.seed, view_count=view_count,
+        teacher=teacher,
+    )  # fmt: skip
+    history = _History()
+    with TemporaryDirectory(prefix="cxr-distill-") as folder:
+        best = ModelCheckpoint(folder, monitor="val_loss", mode="min", save_weights_only=True)
+        Trainer(
+            **trainer.model_dump(),
+            max_epochs=task.params.epochs,
+            callbacks=[history, best, TQDMProgressBar(refresh_rate=10)],
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_model_summary=False,
+            default_root_dir=folder,
+        ).fit(task, datamodule=data)
+        weights = torch.load(Path(best.best_model_path), map_location="cpu", weights_only=True)["state_dict"]
+    task.load_state_dict(weights)
+    return pd.DataFrame(history.rows)[HISTORY].round(6)
+
+
+def _quiet() -> None:
+    # Lightning's hints (use more workers, buy a logger) are noise here; its errors still come through.
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -1,0 +1,85 @@
+"""A view: one random variant of every image, as a pure function of the images, a seed and a view number.
+
+Teacher and student must see the same pixels, in any order, today and after a crash. So all random draws of a view
+are made on the CPU for the whole set at once, and only then are rows picked from them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from cxr_distill.params.training import ViewParams
+
+
+@dataclass(frozen=True)
+class View:
+    """The draws of one view for N images; every field is float32 with N rows."""
+
+    affine: Tensor  # (N, 2, 3), output to input coordinates in [-1, 1]
+    contrast: Tensor  # (N,)
+    brightness: Tensor  # (N,)
+    gamma: Tensor  # (N,)
+    erased: Tensor  # (N, 3): centre x, centre y, half side, in [-1, 1] coordinates
+
+    def rows(self, index: Tensor) -> View:
+        """The draws of the images at `index` (B,)."""
+        return View(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+    def to(self, device: torch.device) -> View:
+        """The same draws on `device`."""
+        return View(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+def draw_view(images: int, params: ViewParams, *, number: int) -> View:
+    """The draws of view `number` for a set of `images` images."""
+    generator = torch.Generator().manual_seed((params.seed << 20) + number)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(images).uniform_(low, high, generator=generator)
+
+    def around_one(spread: float) -> Tensor:
+        # Symmetric in the logarithm: doubling is as likely as halving.
+        return torch.exp(uniform(math.log1p(-spread), -math.log1p(-spread)))
+
+    angle = uniform(-params.rotation_degrees, params.rotation_degrees) * (math.pi / 180)
+    zoom, aspect = around_one(params.scale), around_one(params.aspect).sqrt()
+    mirror = 1.0 - 2.0 * (uniform(0, 1) < params.flip).float()
+    shift_x, shift_y = (uniform(-2 * params.translation, 2 * params.translation) for _ in "xy")
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    row_x = torch.stack([mirror * cos * zoom * aspect, -mirror * sin * zoom, shift_x], dim=1)
+    row_y = torch.stack([sin * zoom, cos * zoom / aspect, shift_y], dim=1)
+    return View(
+        affine=torch.stack([row_x, row_y], dim=1),
+        contrast=around_one(params.contrast),
+        brightness=uniform(-params.brightness, params.brightness),
+        gamma=around_one(params.gamma),
+        erased=torch.stack([uniform(-1, 1), uniform(-1, 1), uniform(0, params.erase)], dim=1),
+    )
+
+
+def to_input(images: Tensor) -> Tensor:
+    """Network input, float32 (B, 1, S, S) in [0, 1], from grey uint8 `images` (B, S, S)."""
+    return images.unsqueeze(1).float().div_(255)
+
+
+def apply_view(images: Tensor, view: View) -> Tensor:
+    """Network input, float32 (B, 1, S, S) in [0, 1], of uint8 `images` (B, S, S) under a view with B rows."""
+    batch, side = images.shape[0], images.shape[-1]
+    grid = affine_grid(view.affine, [batch, 1, side, side], align_corners=False)
+    pixels = grid_sample(to_input(images), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    def per_image(values: Tensor) -> Tensor:
+        return values.view(batch, 1, 1, 1)
+
+    pixels = pixels.clamp_(1e-4, 1).pow_(per_image(view.gamma))
+    pixels = (pixels - 0.5) * per_image(view.contrast) + 0.5 + per_image(view.brightness)
+    axis = (torch.arange(side, device=images.device) + 0.5) * (2 / side) - 1
+    x, y, half = view.erased.unsqueeze(2).unbind(dim=1)
+    inside_x, inside_y = (axis - x).abs() < half, (axis - y).abs() < half
+    erased = (inside_y.unsqueeze(2) & inside_x.unsqueeze(1)).unsqueeze(1)
+    return pixels.clamp_(0, 1).masked_fill_(erased, 0.5)

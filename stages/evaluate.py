@@ -1,0 +1,67 @@
+"""Score one model: `python -m stages.evaluate NAME` writes its predictions, metrics, curves and examples."""
+
+import sys
+from pathlib import Path
+
+from cxr_distill.errors import CxrError
+from cxr_distill.params.evaluate import EvaluateParams
+from cxr_distill.params.training import StudentParams, TeacherParams
+from stages.common import load_params, run
+
+PREDICTIONS = Path("predictions")
+
+
+def main() -> None:
+    """Evaluate the model named on the command line on validation and test."""
+    if len(sys.argv) != 2:
+        raise CxrError("say which model: python -m stages.evaluate teacher|baseline|distilled|<param set>")
+    name = sys.argv[1]
+    params = load_params("evaluate", EvaluateParams)
+    teacher = load_params("teacher", TeacherParams) if name == "teacher" else None
+    student = None if teacher else load_params("student", StudentParams)
+    folder = Path("models") if name in ("teacher", "baseline", "distilled") else Path("models/sets")
+    weights = folder / f"{name}.safetensors"
+
+    import pandas as pd
+
+    from cxr_distill import metrics
+    from cxr_distill.artifacts import read_tensors, whole_file, write_json
+    from cxr_distill.examples import example_picture
+    from cxr_distill.inference import predict_logits
+    from cxr_distill.models import build_student, build_teacher, count_parameters, load_weights
+    from cxr_distill.predictions import predictions_table, read_index, scored_split, write_csv
+
+    # The ImageNet start is overwritten by the trained weights: not worth a download.
+    net = build_student(student) if student else build_teacher(teacher.model_copy(update={"pretrained": False}))
+    load_weights(net, weights)
+    index = read_index(Path("data/index.csv"))
+    images = {}
+    tables = []
+    for split in ("val", "test"):
+        tensors, _ = read_tensors(Path(f"data/tensors/{split}.safetensors"))
+        images[split] = tensors["images"]
+        logits = predict_logits(net, tensors["images"])
+        tables.append(predictions_table(index, split=split, labels=tensors["labels"], logits=logits))
+    predictions = pd.concat(tables)
+    val, test = scored_split(predictions, "val"), scored_split(predictions, "test")
+    threshold = metrics.threshold_for_sensitivity(val, params.sensitivity_target)
+    figures = {
+        split: metrics.evaluate(
+            scored, resamples=params.bootstrap_resamples, seed=params.seed, validation_threshold=threshold
+        )
+        for split, scored in (("validation", val), ("test", test))
+    }
+
+    write_csv(PREDICTIONS / f"{name}.csv", predictions)
+    size = {"parameters": count_parameters(net), "megabytes": metrics.rounded(weights.stat().st_size / 1e6)}
+    write_json(Path(f"metrics/{name}.json"), {**size, **figures})
+    write_csv(Path(f"plots/roc/{name}.csv"), metrics.roc_points(test), digits=6)
+    write_csv(Path(f"plots/precision_recall/{name}.csv"), metrics.precision_recall_points(test), digits=6)
+    write_csv(Path(f"plots/reliability/{name}.csv"), metrics.reliability(test), digits=6)
+    write_csv(Path(f"plots/confusion/{name}.csv"), metrics.confusion_rows(test))
+    with whole_file(Path(f"plots/examples/{name}.png")) as beside:
+        beside.write_bytes(example_picture(images["test"], test, title=f"{name}: test images by outcome"))
+
+
+if __name__ == "__main__":
+    run(main)
