@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from cxr_distill.errors import CxrError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as error:
         raise CxrError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -39,9 +42,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         beside.write_text(text)
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
-) -> None:
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """A CSV file without row numbers."""
+    with whole_file(path) as beside:
+        table.to_csv(beside, index=False, lineterminator="\n")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
     """A safetensors file of named arrays with string metadata."""
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with whole_file(path) as beside:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
+import torchvision.models
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torchvision.models import get_model, list_models
@@ -32,7 +34,7 @@ def build_teacher(params: TeacherParams) -> nn.Module:
 
     Raises CxrError for an unknown architecture, or if ImageNet weights cannot be fetched.
     """
-    if params.arch not in list_models(module=_classification()):
+    if params.arch not in list_models(module=torchvision.models):
         raise CxrError(f"teacher.arch: torchvision has no classifier {params.arch!r} (try resnet18)")
     torch.manual_seed(params.seed)
     if params.pretrained:
@@ -49,28 +51,25 @@ def build_teacher(params: TeacherParams) -> nn.Module:
     return nn.Sequential(Standardise(), net)
 
 
-def _classification() -> object:
-    import torchvision.models
-
-    return torchvision.models
-
-
 def _make_grey(net: nn.Module) -> None:
     name, rgb = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d) and m.in_channels == 3)
-    grey = nn.Conv2d(
-        1, rgb.out_channels, rgb.kernel_size, rgb.stride, rgb.padding, rgb.dilation, bias=rgb.bias is not None
-    )
-    with torch.no_grad():
-        # A grey image is R = G = B, for which summing the three filters is exact.
-        grey.weight.copy_(rgb.weight.sum(dim=1, keepdim=True))
-        if grey.bias is not None and rgb.bias is not None:
-            grey.bias.copy_(rgb.bias)
+    grey = deepcopy(rgb)
+    grey.in_channels = 1
+    # A grey image is R = G = B, for which summing the three filters is exact.
+    grey.weight = nn.Parameter(rgb.weight.detach().sum(dim=1, keepdim=True))
     net.set_submodule(name, grey)
 
 
 def _replace_last_linear(net: nn.Module) -> None:
     name, head = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Linear)][-1]
     net.set_submodule(name, nn.Linear(head.in_features, len(CLASSES)))
+
+
+def load_teacher(params: TeacherParams, path: Path) -> nn.Module:
+    """A trained teacher from its weights file; ImageNet weights are never asked for."""
+    net = build_teacher(params.model_copy(update={"pretrained": False}))
+    load_weights(net, path)
+    return net
 
 
 def build_student(params: StudentParams) -> nn.Module:

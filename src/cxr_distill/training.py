@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cxr_distill.artifacts import read_tensors
 from cxr_distill.errors import CxrError
 from cxr_distill.params.training import TrainerParams, ViewParams
 from cxr_distill.tasks import Batch, ClassificationTask
@@ -33,6 +34,12 @@ class Images:
 
     pixels: NDArray[Any]
     labels: NDArray[Any]
+
+
+def read_images(path: Path) -> Images:
+    """A split from data/tensors."""
+    tensors, _ = read_tensors(path)
+    return Images(tensors["images"], tensors["labels"])
 
 
 def balanced_order(labels: Tensor, *, seed: int, epoch: int) -> Tensor:
@@ -76,9 +83,16 @@ class ViewData(LightningDataModule):
     """Train and validation images in memory; epoch e shows view e (mod `view_count`, if given)."""
 
     def __init__(
-        self, train: Images, val: Images, views: ViewParams, *, batch_size: int, seed: int, view_count: int | None,
+        self,
+        train: Images,
+        val: Images,
+        views: ViewParams,
+        *,
+        batch_size: int,
+        seed: int,
+        view_count: int | None,
         teacher: NDArray[np.float32] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.views, self.batch_size, self.seed, self.view_count = views, batch_size, seed, view_count
         self.pixels, self.labels = torch.from_numpy(train.pixels), torch.from_numpy(train.labels).long()
@@ -120,10 +134,16 @@ class _History(Callback):
 
 
 def fit(
-    task: ClassificationTask, train: Images, val: Images, views: ViewParams, trainer: TrainerParams,
-    *, view_count: int | None = None, teacher: NDArray[np.float32] | None = None,
-) -> pd.DataFrame:  # fmt: skip
-    """Train `task.net` in place, leave in it the weights of the epoch with the least validation loss, return the history.
+    task: ClassificationTask,
+    train: Images,
+    val: Images,
+    views: ViewParams,
+    trainer: TrainerParams,
+    *,
+    view_count: int | None = None,
+    teacher: NDArray[np.float32] | None = None,
+) -> pd.DataFrame:
+    """Train `task.net` in place, keep the weights of the epoch with the least validation loss, return the history.
 
     `teacher`: logits float32 (view_count, N, 3) for distillation. The result is a function of the arguments alone.
     """
@@ -132,9 +152,14 @@ def fit(
     torch.manual_seed(task.params.seed)
     task.net.to(memory_format=torch.channels_last)
     data = ViewData(
-        train, val, views, batch_size=task.params.batch_size, seed=task.params.seed, view_count=view_count,
+        train,
+        val,
+        views,
+        batch_size=task.params.batch_size,
+        seed=task.params.seed,
+        view_count=view_count,
         teacher=teacher,
-    )  # fmt: skip
+    )
     history = _History()
     with TemporaryDirectory(prefix="cxr-distill-") as folder:
         best = ModelCheckpoint(folder, monitor="val_loss", mode="min", save_weights_only=True)

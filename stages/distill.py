@@ -1,0 +1,38 @@
+"""A student taught by labels and soft targets: `distill` of params.yaml, or the param set named as argument."""
+
+import sys
+from pathlib import Path
+
+from cxr_distill.params.distill import DistillParams
+from cxr_distill.params.training import SoftTargetParams, StudentParams, TrainerParams, ViewParams
+from stages.common import load_params, run
+
+TEACHER = Path("models/teacher.safetensors")
+TRAIN = Path("data/tensors/train.safetensors")
+
+
+def main() -> None:
+    name = sys.argv[1] if len(sys.argv) > 1 else None
+    distill = load_params(f"param_sets.{name}" if name else "distill", DistillParams)
+    params = load_params("student", StudentParams)
+    views = load_params("views", ViewParams)
+    soft = load_params("soft_targets", SoftTargetParams)
+    trainer = load_params("trainer", TrainerParams)
+
+    from cxr_distill.artifacts import write_table
+    from cxr_distill.models import build_student, write_weights
+    from cxr_distill.soft_targets import read_soft_targets, target_key
+    from cxr_distill.tasks import DistillationTask
+    from cxr_distill.training import fit, read_images
+
+    train, val = read_images(TRAIN), read_images(Path("data/tensors/val.safetensors"))
+    key = target_key(teacher=TEACHER, train=TRAIN, views=views)
+    targets = read_soft_targets(Path("data/soft_targets.safetensors"), key, count=soft.count)
+    task = DistillationTask(build_student(params), params, distill)
+    history = fit(task, train, val, views, trainer, view_count=soft.count, teacher=targets)
+    write_weights(task.net, Path(f"models/sets/{name}.safetensors" if name else "models/distilled.safetensors"))
+    write_table(Path(f"plots/history/{name or 'distilled'}.csv"), history)
+
+
+if __name__ == "__main__":
+    run(main)

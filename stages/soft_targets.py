@@ -1,0 +1,28 @@
+"""The teacher's logits for the views that students will see."""
+
+from pathlib import Path
+
+from cxr_distill.params.training import SoftTargetParams, TeacherParams, ViewParams
+from stages.common import load_params, run
+
+TEACHER = Path("models/teacher.safetensors")
+TRAIN = Path("data/tensors/train.safetensors")
+
+
+def main() -> None:
+    params = load_params("soft_targets", SoftTargetParams)
+    teacher = load_params("teacher", TeacherParams)
+    views = load_params("views", ViewParams)
+
+    from cxr_distill.artifacts import read_tensors
+    from cxr_distill.models import load_teacher
+    from cxr_distill.soft_targets import make_soft_targets, target_key, write_soft_targets
+
+    images = read_tensors(TRAIN)[0]["images"]
+    logits = make_soft_targets(load_teacher(teacher, TEACHER), images, views, count=params.count)
+    key = target_key(teacher=TEACHER, train=TRAIN, views=views)
+    write_soft_targets(Path("data/soft_targets.safetensors"), logits, key)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,28 @@
+"""The student on its own: same start, order, views and schedule as the distilled one, no teacher."""
+
+from pathlib import Path
+
+from cxr_distill.params.training import SoftTargetParams, StudentParams, TrainerParams, ViewParams
+from stages.common import load_params, run
+
+
+def main() -> None:
+    params = load_params("student", StudentParams)
+    views = load_params("views", ViewParams)
+    soft = load_params("soft_targets", SoftTargetParams)
+    trainer = load_params("trainer", TrainerParams)
+
+    from cxr_distill.artifacts import write_table
+    from cxr_distill.models import build_student, write_weights
+    from cxr_distill.tasks import CrossEntropyTask
+    from cxr_distill.training import fit, read_images
+
+    train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
+    task = CrossEntropyTask(build_student(params), params)
+    history = fit(task, train, val, views, trainer, view_count=soft.count)
+    write_weights(task.net, Path("models/baseline.safetensors"))
+    write_table(Path("plots/history/baseline.csv"), history)
+
+
+if __name__ == "__main__":
+    run(main)

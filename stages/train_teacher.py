@@ -1,0 +1,27 @@
+"""The teacher: a torchvision network trained on labels."""
+
+from pathlib import Path
+
+from cxr_distill.params.training import TeacherParams, TrainerParams, ViewParams
+from stages.common import load_params, run
+
+
+def main() -> None:
+    params = load_params("teacher", TeacherParams)
+    views = load_params("views", ViewParams)
+    trainer = load_params("trainer", TrainerParams)
+
+    from cxr_distill.artifacts import write_table
+    from cxr_distill.models import build_teacher, write_weights
+    from cxr_distill.tasks import CrossEntropyTask
+    from cxr_distill.training import fit, read_images
+
+    train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
+    task = CrossEntropyTask(build_teacher(params), params)
+    history = fit(task, train, val, views, trainer)
+    write_weights(task.net, Path("models/teacher.safetensors"))
+    write_table(Path("plots/history/teacher.csv"), history)
+
+
+if __name__ == "__main__":
+    run(main)
