@@ -1,0 +1,34 @@
+PYTHON ?= python3
+PIP_FLAGS ?=
+READY := .venv/.ready
+RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help env demo test lint repro bench clean
+help:           ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+env: $(READY)   ## make .venv with the tested versions
+$(READY): requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet $(PIP_FLAGS) -r requirements.txt
+	touch $@
+
+demo: $(READY)  ## the whole pipeline on synthetic chests: no account, no download, minutes
+	$(RUN) python -m demo
+
+test: $(READY)  ## all tests
+	$(RUN) python -m pytest
+
+lint: $(READY)  ## format check, lint, types
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+
+repro: $(READY) ## the real pipeline (Kaggle, or CXR_ARCHIVE=/path/to.zip)
+	$(RUN) dvc repro
+
+bench: $(READY) ## preprocessing against a plain loop: make bench ARCHIVE=/path/to.zip
+	$(RUN) python benchmarks/preprocess.py $(ARCHIVE)
+
+clean:          ## remove what demo and the tools left
+	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The whole pipeline on drawn chests, in a throw-away copy of the repository."""

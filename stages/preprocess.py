@@ -1,0 +1,28 @@
+"""Archive to tensors per split, index and summary."""
+
+from pathlib import Path
+
+from cxr_distill.params.data import DataParams
+from cxr_distill.params.preprocess import PreprocessParams
+from stages.common import load_params, run
+
+
+def main() -> None:
+    params = load_params("preprocess", PreprocessParams)
+    expected = load_params("data", DataParams).expected_counts
+
+    from cxr_distill.artifacts import write_json, write_table, write_tensors
+    from cxr_distill.classes import CLASSES
+    from cxr_distill.preprocess import read_archive
+
+    index, pixels, summary = read_archive(Path("data/raw/chest-xray-pneumonia.zip"), params, expected)
+    labels = index["subtype"].map(CLASSES.index).to_numpy("uint8")
+    for split in ("train", "val", "test"):
+        rows = (index["split"] == split).to_numpy()
+        write_tensors(Path(f"data/tensors/{split}.safetensors"), {"images": pixels[rows], "labels": labels[rows]})
+    write_table(Path("data/index.csv"), index)
+    write_json(Path("metrics/dataset.json"), summary)
+
+
+if __name__ == "__main__":
+    run(main)
