@@ -1,0 +1,54 @@
+"""A wrong parameter must cost a second, not a night of training."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from demo.workspace import merge
+
+BAD = [
+    ("distill", {"distill": {"alpha": "abc"}}, "distill.alpha"),
+    ("distill", {"distill": {"alpha": 1.5}}, "distill.alpha"),
+    ("distill", {"distill": {"alpha": True}}, "distill.alpha"),
+    ("distill", {"distill": {"temperature": 0}}, "distill.temperature"),
+    ("distill", {"distill": {"temprature": 2}}, "distill.temprature"),
+    ("distill", {"distill": None}, "distill"),
+    ("preprocess", {"preprocess": {"image_size": 0}}, "preprocess.image_size"),
+    ("train_teacher", {"teacher": {"epochs": 2.5}}, "teacher.epochs"),
+    ("train_teacher", {"views": {"flip": float("nan")}}, "views.flip"),
+    ("download", {"data": {"source": "ftp"}}, "data.source"),
+]
+
+
+def run(stage: str, folder: Path, changes: dict) -> subprocess.CompletedProcess[str]:
+    params = merge(yaml.safe_load((ROOT / "params.yaml").read_text()), changes)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    command = [sys.executable, "-m", f"stages.{stage}"]
+    return subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("stage", "changes", "key"), BAD, ids=[f"{s}-{k}-{i}" for i, (s, _, k) in enumerate(BAD)])
+def test_bad_parameter_fails_at_once_with_one_line_naming_the_key(
+    tmp_path: Path, stage: str, changes: dict, key: str
+) -> None:
+    begun = time.monotonic()
+    result = run(stage, tmp_path, changes)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1 and f"{key}" in result.stderr
+    assert "torch" not in result.stderr and time.monotonic() - begun < 30
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.parametrize("value", ["1e-3", 1, 1.0e-3])
+def test_numbers_as_people_write_them_are_accepted(tmp_path: Path, value: object) -> None:
+    result = run("train_teacher", tmp_path, {"teacher": {"learning_rate": value}})
+    assert "data/tensors/train.safetensors" in result.stderr  # it got as far as its inputs
+
+
+def test_checking_parameters_never_imports_torch() -> None:
+    code = "import sys, stages.distill; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -1,0 +1,145 @@
+"""Teacher and student must see the same pixels, and a run must be repeatable to the byte."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cxr_distill.artifacts import write_tensors
+from cxr_distill.errors import CxrError
+from cxr_distill.inference import predict_logits
+from cxr_distill.models import (
+    MAX_STUDENT_PARAMETERS,
+    build_student,
+    build_teacher,
+    count_parameters,
+    load_weights,
+    write_weights,
+)
+from cxr_distill.params.distill import DistillParams
+from cxr_distill.params.training import StudentParams, TeacherParams, TrainerParams, ViewParams
+from cxr_distill.soft_targets import make_soft_targets, read_soft_targets, target_key, write_soft_targets
+from cxr_distill.tasks import CrossEntropyTask, DistillationTask
+from cxr_distill.training import Images, balanced_order, fit
+from cxr_distill.views import apply_view, draw_view, to_input
+
+FIT = {"epochs": 2, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.05, "label_smoothing": 0.0, "seed": 0}
+STUDENT = StudentParams(**FIT, channels=[4, 8, 8], kernels=[3, 3, 3])
+TEACHER = TeacherParams(**FIT, arch="resnet18", pretrained=False)
+VIEWS = ViewParams(
+    seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
+    gamma=0.2, erase=0.2,
+)  # fmt: skip
+TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
+
+
+def images(count: int, seed: int) -> Images:
+    random = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.uint8) % 3
+    pixels = random.integers(0, 120, (count, 24, 24), dtype=np.uint8)
+    pixels[labels > 0, 8:16, 8:16] += 100
+    return Images(pixels, labels)
+
+
+TRAIN, VAL = images(48, 0), images(24, 1)
+
+
+def test_committed_student_has_three_convolutions_and_fits_the_budget() -> None:
+    import yaml
+    from conftest import ROOT
+
+    params = StudentParams.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text())["student"])
+    student = build_student(params)
+    assert sum(isinstance(module, nn.Conv2d) for module in student.modules()) == 3
+    assert count_parameters(student) <= MAX_STUDENT_PARAMETERS
+    assert student(torch.rand(2, 1, 96, 96)).shape == (2, 3)
+    with pytest.raises(CxrError, match=r"student\.channels"):
+        build_student(params.model_copy(update={"channels": [64, 128, 512]}))
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
+def test_teacher_takes_grey_images_whatever_its_architecture(arch: str) -> None:
+    teacher = build_teacher(TEACHER.model_copy(update={"arch": arch})).eval()
+    assert teacher(torch.rand(2, 1, 64, 64)).shape == (2, 3)
+
+
+def test_unknown_teacher_is_one_clear_error() -> None:
+    with pytest.raises(CxrError, match=r"teacher\.arch"):
+        build_teacher(TEACHER.model_copy(update={"arch": "resnet0"}))
+
+
+def test_a_view_is_the_same_for_one_image_and_for_the_whole_set() -> None:
+    pixels = torch.from_numpy(TRAIN.pixels)
+    view = draw_view(len(pixels), VIEWS, number=3)
+    whole = apply_view(pixels, view)
+    rows = torch.tensor([5, 40, 2])
+    assert torch.equal(apply_view(pixels[rows], view.rows(rows)), whole[rows])
+    assert torch.equal(apply_view(pixels, draw_view(len(pixels), VIEWS, number=3)), whole)
+    assert not torch.equal(apply_view(pixels, draw_view(len(pixels), VIEWS, number=4)), whole)
+    assert 0 <= float(whole.min()) <= float(whole.max()) <= 1
+
+
+def test_a_view_without_any_change_is_the_image() -> None:
+    still = {name: 0.0 for name in VIEWS.model_dump() if name != "seed"}
+    pixels = torch.from_numpy(TRAIN.pixels)
+    view = draw_view(len(pixels), ViewParams(seed=0, **still), number=0)
+    assert torch.allclose(apply_view(pixels, view), to_input(pixels), atol=2e-4)
+
+
+def test_an_epoch_shows_as_many_normal_as_pneumonia_images_each_once() -> None:
+    labels = torch.from_numpy(TRAIN.labels).long()
+    order = balanced_order(labels, seed=0, epoch=1)
+    assert len(order.unique()) == len(order) == 32
+    assert int((labels[order] == 0).sum()) == 16
+    assert not torch.equal(order, balanced_order(labels, seed=0, epoch=2))
+
+
+def weights(net: nn.Module) -> bytes:
+    return b"".join(tensor.numpy().tobytes() for tensor in net.state_dict().values())
+
+
+def test_same_run_twice_gives_the_same_bytes_and_alpha_zero_is_the_baseline() -> None:
+    targets = np.random.default_rng(2).normal(size=(2, 48, 3)).astype(np.float32)
+    nets = [build_student(STUDENT) for _ in range(4)]
+    for net in nets[:2]:
+        history = fit(CrossEntropyTask(net, STUDENT), TRAIN, VAL, VIEWS, TRAINER, view_count=2)
+    assert list(history["epoch"]) == [0, 1]
+    for net, alpha in zip(nets[2:], (0.0, 0.9), strict=True):
+        distill = DistillParams(alpha=alpha, temperature=2, loss="hinton")
+        fit(DistillationTask(net, STUDENT, distill), TRAIN, VAL, VIEWS, TRAINER, view_count=2, teacher=targets)
+    alone, again, zero, distilled = map(weights, nets)
+    assert alone == again == zero
+    assert alone != distilled
+
+
+def test_soft_targets_of_another_teacher_or_view_are_refused(tmp_path: Path) -> None:
+    teacher, train, file = tmp_path / "teacher", tmp_path / "train", tmp_path / "targets"
+    student = build_student(STUDENT)
+    write_weights(student, teacher)
+    write_tensors(train, {"images": TRAIN.pixels})
+    logits = make_soft_targets(student, TRAIN.pixels, VIEWS, count=2)
+    key = target_key(teacher=teacher, train=train, views=VIEWS)
+    write_soft_targets(file, logits, key)
+    assert np.array_equal(read_soft_targets(file, key, count=2), logits)
+    assert np.array_equal(logits[1], predict_logits(student, TRAIN.pixels, view=draw_view(48, VIEWS, number=1)))
+    other = target_key(teacher=train, train=train, views=VIEWS.model_copy(update={"seed": 1}))
+    with pytest.raises(CxrError, match="another teacher and views"):
+        read_soft_targets(file, other, count=2)
+    with pytest.raises(CxrError, match="2 usable views, not 3"):
+        read_soft_targets(file, key, count=3)
+
+
+def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    student = build_student(STUDENT)
+    write_weights(student, path)
+    other = build_student(STUDENT.model_copy(update={"seed": 1}))
+    load_weights(other, path)
+    assert weights(other) == weights(student)
+    with pytest.raises(CxrError, match="cannot load"):
+        load_weights(build_student(STUDENT.model_copy(update={"channels": [4, 8, 9]})), path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CxrError, match="cannot load"):
+        load_weights(other, path)
