@@ -17,8 +17,7 @@ def main() -> None:
         raise CxrError("say which model: python -m stages.evaluate teacher|baseline|distilled|<param set>")
     name = sys.argv[1]
     params = load_params("evaluate", EvaluateParams)
-    teacher = load_params("teacher", TeacherParams) if name == "teacher" else None
-    student = None if teacher else load_params("student", StudentParams)
+    teacher, student = load_params("teacher", TeacherParams), load_params("student", StudentParams)
     folder = Path("models") if name in ("teacher", "baseline", "distilled") else Path("models/sets")
     weights = folder / f"{name}.safetensors"
 
@@ -28,12 +27,14 @@ def main() -> None:
     from cxr_distill.artifacts import read_tensors, whole_file, write_json
     from cxr_distill.examples import example_picture
     from cxr_distill.inference import predict_logits
-    from cxr_distill.models import build_student, build_teacher, count_parameters, load_weights
+    from cxr_distill.models import build_student, count_parameters, load_teacher, load_weights
     from cxr_distill.predictions import predictions_table, read_index, scored_split, write_csv
 
-    # The ImageNet start is overwritten by the trained weights: not worth a download.
-    net = build_student(student) if student else build_teacher(teacher.model_copy(update={"pretrained": False}))
-    load_weights(net, weights)
+    if name == "teacher":
+        net = load_teacher(teacher, weights)
+    else:
+        net = build_student(student)
+        load_weights(net, weights)
     index = read_index(Path("data/index.csv"))
     images = {}
     tables = []

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+
 from demo.workspace import merge
 
 BAD = [

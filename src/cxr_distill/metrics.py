@@ -14,7 +14,6 @@ from sklearn.metrics import (
     f1_score,
     log_loss,
     precision_recall_curve,
-    roc_auc_score,
     roc_curve,
 )
 
@@ -50,9 +49,7 @@ class Scored:
         if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
             raise CxrError("a probability is not a number in [0, 1]; did the training diverge?")
         if len(np.unique(self.labels)) < 2:
-            raise CxrError(
-                f"{len(self.labels)} images hold only one class: no AUROC; evaluate images of both classes"
-            )
+            raise CxrError(f"{len(self.labels)} images hold only one class: no AUROC; evaluate images of both classes")
 
 
 @dataclass(frozen=True)
@@ -163,9 +160,7 @@ def threshold_for_sensitivity(scored: Scored, target: float) -> float:
     return float(np.floor(pneumonia[needed - 1] * 10**DIGITS) / 10**DIGITS)
 
 
-def evaluate(
-    scored: Scored, *, resamples: int, seed: int, validation_threshold: float
-) -> dict[str, Any]:
+def evaluate(scored: Scored, *, resamples: int, seed: int, validation_threshold: float) -> dict[str, Any]:
     """Every figure of one model on one split, finite and rounded to six digits.
 
     `validation_threshold` is the operating point chosen on validation patients.
@@ -225,9 +220,7 @@ def roc_points(scored: Scored) -> pd.DataFrame:
 
 def precision_recall_points(scored: Scored) -> pd.DataFrame:
     """Columns recall, precision, threshold, by falling threshold: at most CURVE_POINTS rows, both ends kept."""
-    precision, recall, threshold = precision_recall_curve(
-        scored.labels, scored.probabilities, drop_intermediate=True
-    )
+    precision, recall, threshold = precision_recall_curve(scored.labels, scored.probabilities, drop_intermediate=True)
     falling = {"recall": recall, "precision": precision, "threshold": np.append(threshold, 1.0)}
     return _thinned({name: column[::-1] for name, column in falling.items()})
 

@@ -64,8 +64,6 @@ def scored_split(predictions: pd.DataFrame, split: str) -> Scored:
     """Labels, P(pneumonia) and patients of one split. Raises CxrError naming the split if they cannot be scored."""
     rows = predictions[predictions.split == split]
     try:
-        return Scored(
-            rows.label.to_numpy(np.int64), rows.p_pneumonia.to_numpy(np.float64), rows.patient.to_numpy(str)
-        )
+        return Scored(rows.label.to_numpy(np.int64), rows.p_pneumonia.to_numpy(np.float64), rows.patient.to_numpy(str))
     except CxrError as error:
         raise CxrError(f"{split}: {error}") from None

@@ -1,0 +1,45 @@
+"""All models side by side: comparison.json, the report, and what temperature does to the teacher."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from cxr_distill.errors import CxrError
+from cxr_distill.params.data import DataParams
+from cxr_distill.params.evaluate import EvaluateParams
+from stages.common import load_params, run
+
+
+def main() -> None:
+    params = load_params("evaluate", EvaluateParams)
+    synthetic = load_params("data", DataParams).source == "phantom"
+    sets = yaml.safe_load(Path("params.yaml").read_text())["param_sets"]
+
+    from cxr_distill.artifacts import whole_file, write_json, write_table
+    from cxr_distill.compare import MODELS, compare, draw_all, geometry_only, temperature_table
+    from cxr_distill.predictions import COLUMNS, read_csv, read_index, scored_split
+    from cxr_distill.report import comparison_report
+
+    names = [*MODELS, *sets]
+    stray = {path.stem for path in Path("predictions").glob("*.csv")} - set(names)
+    if stray:
+        raise CxrError(f"predictions/ holds files of no model in params.yaml; delete {', '.join(sorted(stray))}")
+    tables = {name: read_csv(Path(f"predictions/{name}.csv"), COLUMNS) for name in names}
+    models = {name: scored_split(table, "test") for name, table in tables.items()}
+    drawn = draw_all(models, resamples=params.bootstrap_resamples, seed=params.seed)
+    parameters = {name: json.loads(Path(f"metrics/{name}.json").read_text())["parameters"] for name in MODELS}
+    dataset = json.loads(Path("metrics/dataset.json").read_text())
+    comparison = compare(models, drawn, parameters=parameters)
+    if geometry := geometry_only(read_index(Path("data/index.csv"))):
+        comparison["geometry_only"] = geometry
+    report = comparison_report(drawn, comparison, dataset, synthetic=synthetic)
+    write_json(Path("metrics/comparison.json"), comparison)
+    write_table(Path("plots/temperature.csv"), temperature_table(tables["teacher"]).round(6))
+    with whole_file(Path("reports/comparison.md")) as beside:
+        beside.write_text(report)
+    print(report)
+
+
+if __name__ == "__main__":
+    run(main)
