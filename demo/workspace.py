@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ("dvc.lock", "metrics/", "plots/", "reports/", ".dvc/config")
+RESULTS = ("dvc.lock", "metrics/", "plots/", "reports/")
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
 
 
 def make_workspace(target: Path, changes: Mapping[str, Any]) -> None:
-    """Copy the repository's files, less its results, to the empty folder `target`; change params; `dvc init` there."""
+    """Copy the repository's files, less its results, to the empty folder `target`; with changed params."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -44,4 +44,3 @@ def make_workspace(target: Path, changes: Mapping[str, Any]) -> None:
         shutil.copy2(ROOT / name, target / name)
     params = merge(yaml.safe_load((ROOT / "params.yaml").read_text()), changes)
     (target / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    (target / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")

@@ -1,0 +1,144 @@
+"""Real DVC in a temporary repository on tiny phantoms: what runs, what does not, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from demo.workspace import environment, make_workspace
+
+TINY = {
+    "data": {
+        "source": "phantom",
+        "expected_counts": {
+            "train": {"NORMAL": 36, "PNEUMONIA": 60},
+            "val": {"NORMAL": 4, "PNEUMONIA": 4},
+            "test": {"NORMAL": 20, "PNEUMONIA": 30},
+        },
+    },
+    "preprocess": {"image_size": 32, "validation_fraction": 0.25},
+    "teacher": {"epochs": 1, "batch_size": 16},
+    "soft_targets": {"count": 2},
+    "student": {"epochs": 2, "batch_size": 16, "channels": [8, 16, 16]},
+    "evaluate": {"bootstrap_resamples": 200},
+}
+FILES = {path: f"models/{path}.safetensors" for path in ("teacher", "baseline", "distilled", "sets/blog_best")}
+
+
+def run(folder: Path, *command: str, check: bool = True) -> str:
+    env = environment() | {"HOME": str(folder / ".home"), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
+    for role in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{role}_NAME": "tester", f"GIT_{role}_EMAIL": "tester@example.org"}
+    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=400)
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def changed(folder: Path, **changes: object) -> None:
+    from demo.workspace import merge
+
+    params = merge(yaml.safe_load((folder / "params.yaml").read_text()), changes)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Git and DVC repository in which the whole pipeline has run on phantoms and is committed."""
+    folder = tmp_path_factory.mktemp("pipeline") / "repo"
+    make_workspace(folder, TINY)
+    run(folder, "git", "init", "-q", "-b", "main")
+    run(folder, "dvc", "repro")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "phantoms")
+    return folder
+
+
+@pytest.fixture
+def repo(finished: Path) -> Path:
+    """The finished repository as committed; what a test changes in it is put back by the next one."""
+    run(finished, "git", "checkout", "-q", "-f", "main")
+    run(finished, "git", "clean", "-fdq")
+    run(finished, "dvc", "checkout", "-f", "-q")
+    return finished
+
+
+def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> None:
+    for name in ("teacher", "baseline", "distilled", "blog_best"):
+        test = json.loads((repo / f"metrics/{name}.json").read_text())["test"]
+        assert test["n"] == 50 and test["ci95"]["auroc"]["low"] <= test["auroc"] <= test["ci95"]["auroc"]["high"]
+    assert "SYNTHETIC" in (repo / "reports/comparison.md").read_text()
+    assert "up to date" in run(repo, "dvc", "repro", "-P", "--dry", "--allow-missing")
+    assert ran(run(repo, "dvc", "repro")) == []
+    assert run(repo, "git", "status", "--porcelain") == ""
+
+
+def test_another_alpha_runs_distillation_and_what_follows_it_alone(repo: Path) -> None:
+    output = run(repo, "dvc", "exp", "run", "-S", "distill.alpha=0.25")
+    assert ran(output) == ["distill", "evaluate@distilled", "compare"]
+    assert "metrics/distilled.json" in run(repo, "dvc", "metrics", "diff", "--precision", "8")
+    before = (repo / FILES["distilled"]).read_bytes()
+    # The same experiment in a temporary copy runs the copy's code and ends in the same bytes.
+    run(repo, "git", "checkout", "-q", "-f", "main")
+    run(repo, "dvc", "checkout", "-f", "-q")
+    run(repo, "dvc", "exp", "remove", "-A")
+    shutil.rmtree(repo / ".dvc" / "cache" / "runs")
+    run(repo, "dvc", "exp", "run", "--temp", "--name", "copy", "-S", "distill.alpha=0.25")
+    run(repo, "dvc", "exp", "apply", "copy")
+    assert (repo / FILES["distilled"]).read_bytes() == before
+
+
+def test_a_queue_with_two_workers_finishes_its_experiments(repo: Path) -> None:
+    run(repo, "dvc", "exp", "run", "--queue", "-S", "distill.temperature=1.0,4.0")
+    run(repo, "dvc", "queue", "start", "-j", "2")
+    names = re.findall(r"^\S+\s+(\S+)", run(repo, "dvc", "queue", "status"), re.M)
+    for name in names[1:3]:
+        run(repo, "dvc", "queue", "logs", "-f", name, check=False)
+    assert run(repo, "dvc", "queue", "status").count("Success") == 2
+
+
+def test_a_new_param_set_trains_that_one(repo: Path) -> None:
+    changed(repo, param_sets={"mine": {"alpha": 0.5, "temperature": 3.0, "loss": "hinton"}})
+    assert ran(run(repo, "dvc", "repro")) == ["distill_set@mine", "evaluate_set@mine", "compare"]
+    assert "| mine |" in (repo / "reports/comparison.md").read_text()
+
+
+def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
+    module = repo / "src/cxr_distill/metrics.py"
+    module.write_text(module.read_text().replace('"n": len(labels),', '"n": len(labels), "more": 1,'))
+    again = ran(run(repo, "dvc", "repro"))
+    assert again and all(stage.startswith(("evaluate", "compare")) for stage in again)
+
+
+def test_a_bad_alpha_fails_with_one_line_and_leaves_the_results_alone(repo: Path) -> None:
+    output = run(repo, "dvc", "exp", "run", "-S", "distill.alpha=abc", check=False)
+    assert "error: params.yaml: distill.alpha" in output and "Traceback" not in output
+
+
+def test_a_stray_prediction_is_refused(repo: Path) -> None:
+    shutil.copy(repo / "predictions/baseline.csv", repo / "predictions/old.csv")
+    assert "delete old" in run(repo, "dvc", "repro", check=False)
+    (repo / "predictions/old.csv").unlink()
+
+
+def test_plots_open_offline(repo: Path) -> None:
+    run(repo, "dvc", "plots", "show", "-o", "dvc_plots")
+    page = (repo / "dvc_plots" / "index.html").read_text()
+    assert re.search(r'<script[^>]+src=|<link[^>]+href="http', page) is None
+    assert page.count("vegaEmbed") >= 7 and "static/" in page
+
+
+def test_two_runs_end_in_the_same_bytes(repo: Path, tmp_path: Path) -> None:
+    results = [*FILES.values(), "metrics/comparison.json", "metrics/teacher.json", "data/soft_targets.safetensors"]
+    before = {name: (repo / name).read_bytes() for name in results}
+    run(repo, "dvc", "repro", "-f", "--no-run-cache")
+    assert {name: (repo / name).read_bytes() for name in results} == before
