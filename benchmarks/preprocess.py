@@ -1,0 +1,41 @@
+"""Preprocessing against a plain one-process Pillow loop: `python benchmarks/preprocess.py archive.zip`.
+
+Both read, decode and resize the same images in the same run, in turn; the ratio of each round is printed.
+"""
+
+import sys
+import time
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from cxr_distill.archive import list_images, open_archive
+from cxr_distill.preprocess import decode_all
+
+
+def main() -> None:
+    path = Path(sys.argv[1])
+    with open_archive(path) as archive:
+        entries = list_images(archive, {})
+    ratios = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        with open_archive(path) as archive:
+            for entry in entries:
+                with Image.open(BytesIO(archive.read(entry.info))) as image:
+                    np.asarray(image.convert("L").resize((96, 96), Image.Resampling.BILINEAR))
+        plain = time.perf_counter() - begun
+        begun = time.perf_counter()
+        decode_all(path, entries, size=96)
+        ours = time.perf_counter() - begun
+        ratios.append(plain / ours)
+        print(f"plain {len(entries) / plain:.0f} images/s, ours {len(entries) / ours:.0f}, ratio {plain / ours:.2f}")
+    print(f"median ratio {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+if __name__ == "__main__":
+    main()

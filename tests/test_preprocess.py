@@ -1,0 +1,171 @@
+"""One bad file must not pass unnoticed, and no patient may stand on both sides of a split."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cxr_distill.archive import list_images, open_archive
+from cxr_distill.errors import CxrError
+from cxr_distill.params.data import SplitCounts
+from cxr_distill.params.preprocess import PreprocessParams
+from cxr_distill.phantom import write_archive
+from cxr_distill.pixels import decode
+from cxr_distill.preprocess import read_archive
+
+COUNTS = SplitCounts.model_validate(
+    {
+        "train": {"NORMAL": 24, "PNEUMONIA": 40},
+        "val": {"NORMAL": 2, "PNEUMONIA": 2},
+        "test": {"NORMAL": 8, "PNEUMONIA": 10},
+    }
+)
+PARAMS = PreprocessParams(image_size=32, validation_fraction=0.25, seed=0)
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("phantoms") / "a.zip"
+    write_archive(path, COUNTS, seed=0)
+    return path
+
+
+def jpeg(seed: int = 0, mode: str = "L") -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 255, (40, 50), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def with_changes(source: Path, target: Path, changes: dict[str, bytes]) -> Path:
+    """The archive with the content of some entries replaced."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for info in old.infolist():
+            new.writestr(info.filename, changes.get(info.filename, old.read(info)))
+    return target
+
+
+def first(source: Path, folder: str, number: int = 0) -> str:
+    with zipfile.ZipFile(source) as archive:
+        images = [n for n in archive.namelist() if n.startswith(f"chest_xray/{folder}/") and n.endswith(".jpeg")]
+    return images[number]
+
+
+def test_phantoms_have_kaggles_layout_and_warts_and_are_the_same_every_time(phantoms: Path, tmp_path: Path) -> None:
+    write_archive(tmp_path / "again.zip", COUNTS, seed=0)
+    assert (tmp_path / "again.zip").read_bytes() == phantoms.read_bytes()
+    write_archive(tmp_path / "other.zip", COUNTS, seed=1)
+    assert (tmp_path / "other.zip").read_bytes() != phantoms.read_bytes()
+    names = zipfile.ZipFile(phantoms).namelist()
+    assert sum(name.endswith(".jpeg") for name in names) == 3 * 86
+    assert any("__MACOSX" in name for name in names) and any(".DS_Store" in name for name in names)
+
+
+def test_every_image_lands_in_one_split_and_no_patient_in_two(phantoms: Path) -> None:
+    index, pixels, summary = read_archive(phantoms, PARAMS, COUNTS)
+    assert pixels.shape == (86, 32, 32) and pixels.dtype == np.uint8
+    assert (index["split"] == "test").sum() == 18 and (index["split"] == "duplicate").sum() == 3
+    assert summary["duplicates_kept_out"] == 3 and summary["folders"]["train/PNEUMONIA"] == 40
+    coarse = index["patient"].str.replace("NORMAL2-", "").str.replace(r"_\w+$", "", regex=True)
+    sides = pd.DataFrame({"split": index["split"], "coarse": coarse})
+    sides = sides[sides["split"].isin(["train", "val"])]
+    assert sides.groupby("coarse")["split"].nunique().max() == 1
+    for split in ("train", "val"):
+        assert set(index[index["split"] == split]["subtype"]) == {"normal", "bacterial", "viral"}
+    again, pixels_again, _ = read_archive(phantoms, PARAMS, COUNTS)
+    assert again.equals(index) and np.array_equal(pixels, pixels_again)
+
+
+def test_wrong_counts_say_which_folder(phantoms: Path) -> None:
+    more = COUNTS.model_copy(update={"val": COUNTS.val.model_copy(update={"NORMAL": 9})})
+    with pytest.raises(CxrError, match="val/NORMAL: 2 images, expected 9"):
+        read_archive(phantoms, PARAMS, more)
+
+
+def huge_png() -> bytes:
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+
+
+def test_all_unusable_files_are_named_in_one_error(phantoms: Path, tmp_path: Path) -> None:
+    bad = {
+        first(phantoms, "train/NORMAL", 5): b"",
+        first(phantoms, "train/PNEUMONIA", 1): b"I am a text",
+        first(phantoms, "train/PNEUMONIA", 2): jpeg()[:400],
+        first(phantoms, "test/NORMAL", 1): huge_png(),
+        first(phantoms, "test/PNEUMONIA", 1): b"GIF89a" + bytes(40),
+    }
+    with pytest.raises(CxrError) as error:
+        read_archive(with_changes(phantoms, tmp_path / "bad.zip", bad), PARAMS, COUNTS)
+    message = str(error.value)
+    assert message.startswith("5 unusable images") and "\n" not in message
+    assert all(name.removeprefix("chest_xray/") in message for name in bad)
+
+
+def test_a_damaged_entry_is_named(phantoms: Path, tmp_path: Path) -> None:
+    name = first(phantoms, "test/NORMAL", 1)
+    content = bytearray(phantoms.read_bytes())
+    offset = zipfile.ZipFile(phantoms).getinfo(name).header_offset
+    content[offset + 300] ^= 0xFF
+    (tmp_path / "flipped.zip").write_bytes(content)
+    with pytest.raises(CxrError, match=name.removeprefix("chest_xray/")):
+        read_archive(tmp_path / "flipped.zip", PARAMS, COUNTS)
+
+
+def test_the_same_image_under_two_labels_is_an_error(phantoms: Path, tmp_path: Path) -> None:
+    twins = {first(phantoms, "train/NORMAL", 9): jpeg(1), first(phantoms, "train/PNEUMONIA", 9): jpeg(1)}
+    with pytest.raises(CxrError, match="different labels"):
+        read_archive(with_changes(phantoms, tmp_path / "twins.zip", twins), PARAMS, COUNTS)
+
+
+def test_a_training_image_that_is_also_a_test_image_is_kept_out(phantoms: Path, tmp_path: Path) -> None:
+    twins = {first(phantoms, "train/NORMAL", 9): jpeg(2), first(phantoms, "test/NORMAL", 2): jpeg(2)}
+    index, _, _ = read_archive(with_changes(phantoms, tmp_path / "leak.zip", twins), PARAMS, COUNTS)
+    leaked = index[index["file"] == first(phantoms, "train/NORMAL", 9).removeprefix("chest_xray/")]
+    assert list(leaked["split"]) == ["duplicate"]
+
+
+@pytest.mark.parametrize(
+    "name", ["train/NORMAL/holiday.jpeg", "train/PNEUMONIA/person1.jpeg", "train/NORMAL/IM\u2028x.jpeg"]
+)
+def test_a_name_that_tells_no_patient_is_refused(phantoms: Path, tmp_path: Path, name: str) -> None:
+    path = with_changes(phantoms, tmp_path / "names.zip", {})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"chest_xray/{name}", jpeg())
+    with open_archive(path) as archive, pytest.raises(CxrError, match="does not tell the patient"):
+        list_images(archive, COUNTS.model_dump())
+
+
+@pytest.mark.parametrize("name", ["../train/NORMAL/IM-1-1.jpeg", "/chest_xray/train/NORMAL/IM-1-1.jpeg", "evil.sh"])
+def test_names_outside_the_layout_are_never_touched(phantoms: Path, tmp_path: Path, name: str) -> None:
+    path = with_changes(phantoms, tmp_path / "outside.zip", {})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"harm")
+    with open_archive(path) as archive:
+        assert len(list_images(archive, COUNTS.model_dump())) == 86
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04" + bytes(100)])
+def test_what_is_no_zip_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.zip"
+    path.write_bytes(content)
+    with pytest.raises(CxrError, match="not a readable zip"):
+        read_archive(path, PARAMS, COUNTS)
+
+
+def test_colour_and_grey_copies_of_an_image_decode_alike_and_keep_their_size() -> None:
+    grey, colour = decode(jpeg(), size=16), decode(jpeg(mode="RGB"), size=16)
+    assert (grey.width, grey.height, grey.mode, colour.mode) == (50, 40, "L", "RGB")
+    assert np.abs(grey.pixels.astype(int) - colour.pixels.astype(int)).max() <= 3
