@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cxr_distill.artifacts import write_tensors
+from cxr_distill.artifacts import read_tensors, write_tensors
 from cxr_distill.errors import CxrError
 from cxr_distill.inference import predict_logits
 from cxr_distill.models import (
@@ -143,3 +143,18 @@ def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_refused(tmp_path
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CxrError, match="cannot load"):
         load_weights(other, path)
+
+
+def test_diverging_training_stops_with_one_line() -> None:
+    params = STUDENT.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(CxrError, match="learning_rate"):
+        fit(CrossEntropyTask(build_student(params), params), TRAIN, VAL, VIEWS, TRAINER)
+
+
+def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.safetensors" for number in range(8)]
+    for number, file in enumerate(files):
+        entries = [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]
+        write_tensors(file, {"x": np.arange(3)}, dict(entries[number % 4 :] + entries[: number % 4]))
+    assert len({file.read_bytes() for file in files}) == 1
+    assert read_tensors(files[0])[1] == {"a": "1", "b": "2", "c": "3", "d": "4"}

@@ -20,6 +20,8 @@ from cxr_distill.errors import CxrError
 if TYPE_CHECKING:
     import pandas as pd
 
+METADATA = "cxr-distill"
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -49,18 +51,21 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
-    """A safetensors file of named arrays with string metadata."""
+    """A safetensors file of named arrays with string metadata; equal content gives equal bytes."""
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    # safetensors writes its metadata entries in no fixed order, so that they go into one entry.
+    entry = {METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
     with whole_file(path) as beside:
-        save_file(contiguous, beside, dict(metadata or {}))
+        save_file(contiguous, beside, entry)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """The arrays and metadata of a safetensors file. Raises CxrError if it is missing or damaged."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CxrError(f"cannot read {path}: {error}; run `dvc repro` or `dvc checkout`") from error
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cxr_distill.classes import p_pneumonia
+from cxr_distill.errors import CxrError
 from cxr_distill.losses import balanced_weights, distillation_losses
 from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.training import FitParams
@@ -46,6 +47,8 @@ class ClassificationTask(LightningModule):
     def on_validation_epoch_end(self) -> None:
         logits, labels = (torch.cat(parts) for parts in zip(*self._validation, strict=True))
         self._validation.clear()
+        if not logits.isfinite().all():
+            raise CxrError(f"the loss became NaN or infinite in epoch {self.current_epoch}; lower learning_rate")
         # Training sees as many normal as pneumonia images, so that is the prior validation is scored under.
         loss = (cross_entropy(logits, labels, reduction="none") * balanced_weights(labels)).mean()
         p = p_pneumonia(logits.cpu().numpy())
