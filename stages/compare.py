@@ -19,7 +19,7 @@ def main() -> None:
     from cxr_distill.artifacts import whole_file, write_json, write_table
     from cxr_distill.compare import MODELS, compare, draw_all, geometry_only, temperature_table
     from cxr_distill.predictions import COLUMNS, read_csv, read_index, scored_split
-    from cxr_distill.report import comparison_report
+    from cxr_distill.report import comparison_picture, comparison_report
 
     names = [*MODELS, *sets]
     stray = {path.stem for path in Path("predictions").glob("*.csv")} - set(names)
@@ -38,6 +38,8 @@ def main() -> None:
     write_table(Path("plots/temperature.csv"), temperature_table(tables["teacher"]).round(6))
     with whole_file(Path("reports/comparison.md")) as beside:
         beside.write_text(report)
+    with whole_file(Path("reports/comparison.png")) as beside:
+        beside.write_bytes(comparison_picture(models, drawn, synthetic=synthetic))
     print(report)
 
 

@@ -18,8 +18,9 @@ def main() -> None:
     from cxr_distill.models import load_teacher
     from cxr_distill.soft_targets import make_soft_targets, target_key, write_soft_targets
 
-    images = read_tensors(TRAIN)[0]["images"]
-    logits = make_soft_targets(load_teacher(teacher, TEACHER), images, views, count=params.count)
+    train, _ = read_tensors(TRAIN)
+    net = load_teacher(teacher, TEACHER)
+    logits = make_soft_targets(net, train["images"], train["labels"], views, count=params.count)
     key = target_key(teacher=TEACHER, train=TRAIN, views=views)
     write_soft_targets(Path("data/soft_targets.safetensors"), logits, key)
 

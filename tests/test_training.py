@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cxr_distill.artifacts import read_tensors, write_tensors
+from cxr_distill.balance import balanced_order, estimate_batchnorm
 from cxr_distill.errors import CxrError
 from cxr_distill.inference import predict_logits
 from cxr_distill.models import (
@@ -22,7 +23,7 @@ from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.training import StudentParams, TeacherParams, TrainerParams, ViewParams
 from cxr_distill.soft_targets import make_soft_targets, read_soft_targets, target_key, write_soft_targets
 from cxr_distill.tasks import CrossEntropyTask, DistillationTask
-from cxr_distill.training import Images, balanced_order, fit
+from cxr_distill.training import Images, fit
 from cxr_distill.views import apply_view, draw_view, to_input
 
 FIT = {"epochs": 2, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.05, "label_smoothing": 0.0, "seed": 0}
@@ -96,6 +97,17 @@ def test_an_epoch_shows_as_many_normal_as_pneumonia_images_each_once() -> None:
     assert not torch.equal(order, balanced_order(labels, seed=0, epoch=2))
 
 
+def test_batchnorm_takes_the_statistics_of_balanced_training_images() -> None:
+    pixels, labels = torch.from_numpy(TRAIN.pixels), torch.from_numpy(TRAIN.labels).long()
+    net = nn.Sequential(nn.BatchNorm2d(1)).eval()
+    estimate_batchnorm(net, pixels, labels)
+    rows = balanced_order(labels, seed=0, epoch=0)
+    assert torch.allclose(net[0].running_mean, to_input(pixels[rows]).mean(), atol=1e-5)
+    assert not net.training
+    estimate_batchnorm(net, pixels, labels, view=(view := draw_view(48, VIEWS, number=0)))
+    assert torch.allclose(net[0].running_mean, apply_view(pixels[rows], view.rows(rows)).mean(), atol=1e-5)
+
+
 def weights(net: nn.Module) -> bytes:
     return b"".join(tensor.numpy().tobytes() for tensor in net.state_dict().values())
 
@@ -119,7 +131,7 @@ def test_soft_targets_of_another_teacher_or_view_are_refused(tmp_path: Path) -> 
     student = build_student(STUDENT)
     write_weights(student, teacher)
     write_tensors(train, {"images": TRAIN.pixels})
-    logits = make_soft_targets(student, TRAIN.pixels, VIEWS, count=2)
+    logits = make_soft_targets(student, TRAIN.pixels, TRAIN.labels, VIEWS, count=2)
     key = target_key(teacher=teacher, train=train, views=VIEWS)
     write_soft_targets(file, logits, key)
     assert np.array_equal(read_soft_targets(file, key, count=2), logits)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cxr_distill.views import View, apply_view, to_input
+from cxr_distill.views import View, network_input
 
 
 def predict_logits(
@@ -21,6 +21,5 @@ def predict_logits(
     logits = []
     with torch.inference_mode():
         for rows in torch.arange(len(pixels)).split(batch_size):
-            batch = to_input(pixels[rows]) if view is None else apply_view(pixels[rows], view.rows(rows))
-            logits.append(net(batch.contiguous(memory_format=torch.channels_last)))
+            logits.append(net(network_input(pixels[rows], None if view is None else view.rows(rows))))
     return torch.cat(logits).float().numpy()

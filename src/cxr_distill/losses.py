@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
@@ -26,10 +25,3 @@ def distillation_losses(student: Tensor, teacher: Tensor, labels: Tensor, params
     kl = kl_divergence(student, teacher, temperature=params.temperature)
     scale = params.temperature**2 if params.loss == "hinton" else 1 / student.shape[-1]
     return {"ce": ce, "kl": kl, "loss": (1 - params.alpha) * ce + params.alpha * scale * kl}
-
-
-def balanced_weights(labels: Tensor) -> Tensor:
-    """Weights (N,), mean one, under which normal and pneumonia count equally."""
-    normal = labels == 0
-    share = normal.float().mean()
-    return torch.where(normal, 0.5 / share, 0.5 / (1 - share))

@@ -10,11 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 from tqdm import trange
 
 from cxr_distill.artifacts import file_sha256, read_tensors, write_tensors
+from cxr_distill.balance import estimate_batchnorm
 from cxr_distill.errors import CxrError
 from cxr_distill.inference import predict_logits
 from cxr_distill.params.training import ViewParams
@@ -31,9 +33,12 @@ def target_key(*, teacher: Path, train: Path, views: ViewParams) -> dict[str, st
 
 
 def make_soft_targets(
-    teacher: nn.Module, images: NDArray[np.uint8], views: ViewParams, *, count: int
+    teacher: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.uint8], views: ViewParams, *, count: int
 ) -> NDArray[np.float32]:
-    """Teacher logits float32 (count, N, 3) for views 0..count-1 of grey uint8 `images` (N, S, S)."""
+    """Teacher logits float32 (count, N, 3) for views 0..count-1 of grey uint8 `images` (N, S, S) with `labels` (N,)."""
+    estimate_batchnorm(
+        teacher, torch.from_numpy(images), torch.from_numpy(labels), view=draw_view(len(images), views, number=0)
+    )
     return np.stack(
         [
             predict_logits(teacher, images, view=draw_view(len(images), views, number=number))

@@ -11,9 +11,10 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cxr_distill.balance import balanced_weights
 from cxr_distill.classes import p_pneumonia
 from cxr_distill.errors import CxrError
-from cxr_distill.losses import balanced_weights, distillation_losses
+from cxr_distill.losses import distillation_losses
 from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.training import FitParams
 

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cxr_distill.artifacts import read_tensors
+from cxr_distill.balance import balanced_order, estimate_batchnorm
 from cxr_distill.params.training import TrainerParams, ViewParams
 from cxr_distill.tasks import Batch, ClassificationTask
-from cxr_distill.views import View, apply_view, draw_view, to_input
+from cxr_distill.views import View, draw_view, network_input
 
 HISTORY = ["epoch", "train_loss", "val_loss", "val_accuracy", "val_auroc"]
 
@@ -39,18 +40,6 @@ def read_images(path: Path) -> Images:
     """A split from data/tensors."""
     tensors, _ = read_tensors(path)
     return Images(tensors["images"], tensors["labels"])
-
-
-def balanced_order(labels: Tensor, *, seed: int, epoch: int) -> Tensor:
-    """Row numbers of one epoch: every row of the rarer of normal and pneumonia, and as many of the other, shuffled.
-
-    Balance by order rather than by weight: no image is shown twice in the same view, and an epoch costs half.
-    """
-    generator = torch.Generator().manual_seed((seed << 20) + epoch)
-    groups = [torch.nonzero(group).squeeze(1) for group in (labels == 0, labels > 0)]
-    size = min(len(group) for group in groups)
-    drawn = torch.cat([group[torch.randperm(len(group), generator=generator)[:size]] for group in groups])
-    return drawn[torch.randperm(len(drawn), generator=generator)]
 
 
 @dataclass(frozen=True)
@@ -117,8 +106,17 @@ class ViewData(LightningDataModule):
         """Draw the view on the device that trains."""
         view = batch.pop("view", None)
         images = batch.pop("images")
-        pixels = to_input(images) if view is None else apply_view(images, view.to(images.device))
-        return {**batch, "pixels": pixels.contiguous(memory_format=torch.channels_last)}
+        return {**batch, "pixels": network_input(images, None if view is None else view.to(images.device))}
+
+
+class _BatchNormOfWholeImages(Callback):
+    """Validation, and the weights that are kept, go with the statistics of images that are not views."""
+
+    def __init__(self, data: ViewData) -> None:
+        self.data = data
+
+    def on_validation_start(self, _: Trainer, module: LightningModule) -> None:
+        estimate_batchnorm(module.net, self.data.pixels, self.data.labels)
 
 
 class _History(Callback):
@@ -163,7 +161,7 @@ def fit(
         Trainer(
             **trainer.model_dump(),
             max_epochs=task.params.epochs,
-            callbacks=[history, best, TQDMProgressBar(refresh_rate=10)],
+            callbacks=[_BatchNormOfWholeImages(data), history, best, TQDMProgressBar(refresh_rate=10)],
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
             logger=False,

@@ -67,6 +67,15 @@ def to_input(images: Tensor) -> Tensor:
     return images.unsqueeze(1).float().div_(255)
 
 
+def network_input(images: Tensor, view: View | None = None) -> Tensor:
+    """Uint8 `images` (B, S, S) as they are, or under a view with B rows: float32 (B, 1, S, S) in [0, 1].
+
+    In channels-last memory, in which convolutions on a CPU take half the time.
+    """
+    pixels = to_input(images) if view is None else apply_view(images, view)
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
 def apply_view(images: Tensor, view: View) -> Tensor:
     """Network input, float32 (B, 1, S, S) in [0, 1], of uint8 `images` (B, S, S) under a view with B rows."""
     batch, side = images.shape[0], images.shape[-1]
