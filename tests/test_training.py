@@ -31,7 +31,7 @@ STUDENT = StudentParams(**FIT, channels=[4, 8, 8], kernels=[3, 3, 3])
 TEACHER = TeacherParams(**FIT, arch="resnet18", pretrained=False)
 VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
-    gamma=0.2, erase=0.2,
+    gamma=0.2, sharpness=0.5, erase=0.2,
 )  # fmt: skip
 TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
 

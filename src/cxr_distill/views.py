@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 from cxr_distill.params.training import ViewParams
 
@@ -23,6 +23,7 @@ class View:
     affine: Tensor  # (N, 2, 3), output to input coordinates in [-1, 1]
     contrast: Tensor  # (N,)
     brightness: Tensor  # (N,)
+    softness: Tensor  # (N,): 1 is the mean over 3 x 3 pixels, below 0 sharpens
     gamma: Tensor  # (N,)
     erased: Tensor  # (N, 3): centre x, centre y, half side, in [-1, 1] coordinates
 
@@ -58,6 +59,7 @@ def draw_view(images: int, params: ViewParams, *, number: int) -> View:
         contrast=around_one(params.contrast),
         brightness=uniform(-params.brightness, params.brightness),
         gamma=around_one(params.gamma),
+        softness=uniform(-params.sharpness, params.sharpness),
         erased=torch.stack([uniform(-1, 1), uniform(-1, 1), uniform(0, params.erase)], dim=1),
     )
 
@@ -85,6 +87,8 @@ def apply_view(images: Tensor, view: View) -> Tensor:
     def per_image(values: Tensor) -> Tensor:
         return values.view(batch, 1, 1, 1)
 
+    soft = avg_pool2d(pixels, 3, stride=1, padding=1, count_include_pad=False)
+    pixels = torch.lerp(pixels, soft, per_image(view.softness))
     pixels = pixels.clamp_(1e-4, 1).pow_(per_image(view.gamma))
     pixels = (pixels - 0.5) * per_image(view.contrast) + 0.5 + per_image(view.brightness)
     axis = (torch.arange(side, device=images.device) + 0.5) * (2 / side) - 1

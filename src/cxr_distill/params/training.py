@@ -19,6 +19,7 @@ class ViewParams(Params):
     contrast: Annotated[Number, Field(ge=0, lt=1)]
     brightness: Fraction
     gamma: Annotated[Number, Field(ge=0, lt=1)]
+    sharpness: Annotated[Number, Field(ge=0, le=2)]
     erase: Annotated[Number, Field(ge=0, lt=1)]
 
 
