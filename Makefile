@@ -3,7 +3,7 @@ PIP_FLAGS ?=
 READY := .venv/.ready
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help env demo test lint repro bench clean
+.PHONY: help env demo test lint repro readme bench clean
 help:           ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -26,6 +26,10 @@ lint: $(READY)  ## format check, lint, types
 
 repro: $(READY) ## the real pipeline (Kaggle, or CXR_ARCHIVE=/path/to.zip)
 	$(RUN) dvc repro
+
+readme:         ## put the table of reports/comparison.md into README.md
+	tail -n +3 reports/comparison.md | sed -i \
+	  -e '/<!-- results -->/,/<!-- \/results -->/{//!d;}' -e '/<!-- results -->/r /dev/stdin' README.md
 
 bench: $(READY) ## preprocessing against a plain loop: make bench ARCHIVE=/path/to.zip
 	$(RUN) python benchmarks/preprocess.py $(ARCHIVE)

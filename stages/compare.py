@@ -16,7 +16,7 @@ def main() -> None:
     synthetic = load_params("data", DataParams).source == "phantom"
     sets = yaml.safe_load(Path("params.yaml").read_text())["param_sets"]
 
-    from cxr_distill.artifacts import whole_file, write_json, write_table
+    from cxr_distill.artifacts import write_bytes, write_json, write_table
     from cxr_distill.compare import MODELS, compare, draw_all, geometry_only, temperature_table
     from cxr_distill.predictions import COLUMNS, read_csv, read_index, scored_split
     from cxr_distill.report import comparison_picture, comparison_report
@@ -35,11 +35,9 @@ def main() -> None:
         comparison["geometry_only"] = geometry
     report = comparison_report(drawn, comparison, dataset, synthetic=synthetic)
     write_json(Path("metrics/comparison.json"), comparison)
-    write_table(Path("plots/temperature.csv"), temperature_table(tables["teacher"]).round(6))
-    with whole_file(Path("reports/comparison.md")) as beside:
-        beside.write_text(report)
-    with whole_file(Path("reports/comparison.png")) as beside:
-        beside.write_bytes(comparison_picture(models, drawn, synthetic=synthetic))
+    write_table(Path("plots/temperature.csv"), temperature_table(tables["teacher"]), digits=6)
+    write_bytes(Path("reports/comparison.md"), report.encode())
+    write_bytes(Path("reports/comparison.png"), comparison_picture(models, drawn, synthetic=synthetic))
     print(report)
 
 

@@ -24,11 +24,11 @@ def main() -> None:
     import pandas as pd
 
     from cxr_distill import metrics
-    from cxr_distill.artifacts import read_tensors, whole_file, write_json
+    from cxr_distill.artifacts import read_tensors, write_bytes, write_json, write_table
     from cxr_distill.examples import example_picture
     from cxr_distill.inference import predict_logits
     from cxr_distill.models import build_student, count_parameters, load_teacher, load_weights
-    from cxr_distill.predictions import predictions_table, read_index, scored_split, write_csv
+    from cxr_distill.predictions import predictions_table, read_index, scored_split
 
     if name == "teacher":
         net = load_teacher(teacher, weights)
@@ -53,15 +53,15 @@ def main() -> None:
         for split, scored in (("validation", val), ("test", test))
     }
 
-    write_csv(PREDICTIONS / f"{name}.csv", predictions)
+    write_table(PREDICTIONS / f"{name}.csv", predictions)
     size = {"parameters": count_parameters(net), "megabytes": metrics.rounded(weights.stat().st_size / 1e6)}
     write_json(Path(f"metrics/{name}.json"), {**size, **figures})
-    write_csv(Path(f"plots/roc/{name}.csv"), metrics.roc_points(test), digits=6)
-    write_csv(Path(f"plots/precision_recall/{name}.csv"), metrics.precision_recall_points(test), digits=6)
-    write_csv(Path(f"plots/reliability/{name}.csv"), metrics.reliability(test), digits=6)
-    write_csv(Path(f"plots/confusion/{name}.csv"), metrics.confusion_rows(test))
-    with whole_file(Path(f"plots/examples/{name}.png")) as beside:
-        beside.write_bytes(example_picture(images["test"], test, title=f"{name}: test images by outcome"))
+    write_table(Path(f"plots/roc/{name}.csv"), metrics.roc_points(test), digits=6)
+    write_table(Path(f"plots/precision_recall/{name}.csv"), metrics.precision_recall_points(test), digits=6)
+    write_table(Path(f"plots/reliability/{name}.csv"), metrics.reliability(test), digits=6)
+    write_table(Path(f"plots/confusion/{name}.csv"), metrics.confusion_rows(test))
+    picture = example_picture(images["test"], test, title=f"{name}: test images by outcome")
+    write_bytes(Path(f"plots/examples/{name}.png"), picture)
 
 
 if __name__ == "__main__":

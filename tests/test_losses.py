@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from cxr_distill.balance import balanced_weights
-from cxr_distill.losses import distillation_losses, kl_divergence
+from cxr_distill.classes import p_pneumonia
+from cxr_distill.losses import distillation_losses, kl_divergence, screening_losses
 from cxr_distill.params.distill import DistillParams
 
 STUDENT = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=torch.float64)
@@ -71,3 +72,15 @@ def test_balanced_weights_make_normal_and_pneumonia_count_equally() -> None:
     weights = balanced_weights(torch.tensor([0, 1, 2, 2]))
     assert float(weights[0]) == pytest.approx(float(weights[1:].sum()))
     assert float(weights.mean()) == pytest.approx(1)
+
+
+def test_screening_loss_is_the_log_loss_of_p_pneumonia_and_blind_to_which_pneumonia() -> None:
+    logits, labels = (
+        torch.randn(8, 3, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]),
+    )
+    p = torch.from_numpy(p_pneumonia(logits.numpy()))
+    expected = -torch.where(labels > 0, p.log(), (1 - p).log())
+    assert torch.allclose(screening_losses(logits, labels).double(), expected.double(), atol=1e-5)
+    swapped = torch.tensor([0, 2, 1])[labels]
+    assert torch.equal(screening_losses(logits, labels), screening_losses(logits, swapped))

@@ -37,15 +37,22 @@ def whole_file(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """A file with this content."""
+    with whole_file(path) as beside:
+        beside.write_bytes(content)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Pretty JSON; NaN and infinities are refused, since no JSON reader agrees on them."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    with whole_file(path) as beside:
-        beside.write_text(text)
+    write_bytes(path, text.encode())
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """A CSV file without row numbers."""
+def write_table(path: Path, table: pd.DataFrame, *, digits: int | None = None) -> None:
+    """A CSV file without row numbers; floats rounded to `digits`, or as they are."""
+    if digits is not None:
+        table = table.round(digits)
     with whole_file(path) as beside:
         table.to_csv(beside, index=False, lineterminator="\n")
 

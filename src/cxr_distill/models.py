@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torchvision.models import get_model, list_models
 
-from cxr_distill.artifacts import whole_file
+from cxr_distill.artifacts import write_bytes
 from cxr_distill.classes import CLASSES
 from cxr_distill.errors import CxrError
 from cxr_distill.params.training import StudentParams, TeacherParams
@@ -111,8 +111,7 @@ def count_parameters(net: nn.Module) -> int:
 def write_weights(net: nn.Module, path: Path) -> None:
     """The network's parameters and buffers as safetensors."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    with whole_file(path) as beside:
-        beside.write_bytes(save(state))
+    write_bytes(path, save(state))
 
 
 def load_weights(net: nn.Module, path: Path) -> None:

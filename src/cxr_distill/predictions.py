@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxr_distill.artifacts import whole_file
 from cxr_distill.classes import CLASSES, p_pneumonia
 from cxr_distill.errors import CxrError
 from cxr_distill.metrics import Scored
@@ -31,14 +30,6 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
 def read_index(path: Path) -> pd.DataFrame:
     """The index of images that preprocessing wrote."""
     return read_csv(path, ["file", "label", "subtype", "patient", "split", "width", "height"])
-
-
-def write_csv(path: Path, table: pd.DataFrame, *, digits: int | None = None) -> None:
-    """A CSV without row numbers, whole or not at all; floats to `digits`, or as they are."""
-    if digits is not None:
-        table = table.round(digits)
-    with whole_file(path) as beside:
-        table.to_csv(beside, index=False, lineterminator="\n")
 
 
 def predictions_table(

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from cxr_distill.balance import balanced_weights
 from cxr_distill.classes import p_pneumonia
 from cxr_distill.errors import CxrError
-from cxr_distill.losses import distillation_losses
+from cxr_distill.losses import distillation_losses, screening_losses
 from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.training import FitParams
 
@@ -50,8 +50,9 @@ class ClassificationTask(LightningModule):
         self._validation.clear()
         if not logits.isfinite().all():
             raise CxrError(f"the loss became NaN or infinite in epoch {self.current_epoch}; lower learning_rate")
-        # Training sees as many normal as pneumonia images, so that is the prior validation is scored under.
-        loss = (cross_entropy(logits, labels, reduction="none") * balanced_weights(labels)).mean()
+        # Weights are kept for the question that is asked of them, normal or pneumonia: telling bacterial from viral is
+        # hard enough to drown it. Training sees as many of one as of the other, so validation is weighted to that.
+        loss = (screening_losses(logits, labels) * balanced_weights(labels)).mean()
         p = p_pneumonia(logits.cpu().numpy())
         sick = (labels > 0).cpu().numpy()
         metrics: dict[str, Any] = {

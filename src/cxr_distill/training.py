@@ -116,7 +116,7 @@ class _BatchNormOfWholeImages(Callback):
         self.data = data
 
     def on_validation_start(self, _: Trainer, module: LightningModule) -> None:
-        estimate_batchnorm(module.net, self.data.pixels, self.data.labels)
+        estimate_batchnorm(module.get_submodule("net"), self.data.pixels, self.data.labels)
 
 
 class _History(Callback):
