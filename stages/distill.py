@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.training import SoftTargetParams, StudentParams, TrainerParams, ViewParams
+from cxr_distill.params.training import BalanceParams, SoftTargetParams, StudentParams, TrainerParams, ViewParams
 from stages.common import load_params, run
 
 TEACHER = Path("models/teacher.safetensors")
@@ -17,6 +17,7 @@ def main() -> None:
     params = load_params("student", StudentParams)
     views = load_params("views", ViewParams)
     soft = load_params("soft_targets", SoftTargetParams)
+    balance = load_params("balance", BalanceParams)
     trainer = load_params("trainer", TrainerParams)
 
     from cxr_distill.artifacts import write_table
@@ -29,7 +30,7 @@ def main() -> None:
     key = target_key(teacher=TEACHER, train=TRAIN, views=views)
     targets = read_soft_targets(Path("data/soft_targets.safetensors"), key, count=soft.count)
     task = DistillationTask(build_student(params), params, distill)
-    history = fit(task, train, val, views, trainer, view_count=soft.count, teacher=targets)
+    history = fit(task, train, val, views, balance, trainer, view_count=soft.count, teacher=targets)
     write_weights(task.net, Path(f"models/sets/{name}.safetensors" if name else "models/distilled.safetensors"))
     write_table(Path(f"plots/history/{name or 'distilled'}.csv"), history)
 

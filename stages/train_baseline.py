@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cxr_distill.params.training import SoftTargetParams, StudentParams, TrainerParams, ViewParams
+from cxr_distill.params.training import BalanceParams, SoftTargetParams, StudentParams, TrainerParams, ViewParams
 from stages.common import load_params, run
 
 
@@ -10,6 +10,7 @@ def main() -> None:
     params = load_params("student", StudentParams)
     views = load_params("views", ViewParams)
     soft = load_params("soft_targets", SoftTargetParams)
+    balance = load_params("balance", BalanceParams)
     trainer = load_params("trainer", TrainerParams)
 
     from cxr_distill.artifacts import write_table
@@ -19,7 +20,7 @@ def main() -> None:
 
     train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_student(params), params)
-    history = fit(task, train, val, views, trainer, view_count=soft.count)
+    history = fit(task, train, val, views, balance, trainer, view_count=soft.count)
     write_weights(task.net, Path("models/baseline.safetensors"))
     write_table(Path("plots/history/baseline.csv"), history)
 

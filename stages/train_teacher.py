@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from cxr_distill.params.training import TeacherParams, TrainerParams, ViewParams
+from cxr_distill.params.training import BalanceParams, TeacherParams, TrainerParams, ViewParams
 from stages.common import load_params, run
 
 
 def main() -> None:
     params = load_params("teacher", TeacherParams)
     views = load_params("views", ViewParams)
+    balance = load_params("balance", BalanceParams)
     trainer = load_params("trainer", TrainerParams)
 
     from cxr_distill.artifacts import write_table
@@ -18,7 +19,7 @@ def main() -> None:
 
     train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_teacher(params), params)
-    history = fit(task, train, val, views, trainer)
+    history = fit(task, train, val, views, balance, trainer)
     write_weights(task.net, Path("models/teacher.safetensors"))
     write_table(Path("plots/history/teacher.csv"), history)
 

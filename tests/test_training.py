@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cxr_distill.artifacts import read_tensors, write_tensors
-from cxr_distill.balance import balanced_order, estimate_batchnorm
+from cxr_distill.balance import balanced_order, estimate_batchnorm, film_quality, overlap_weights
 from cxr_distill.errors import CxrError
 from cxr_distill.inference import predict_logits
 from cxr_distill.models import (
@@ -20,19 +20,20 @@ from cxr_distill.models import (
     write_weights,
 )
 from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.training import StudentParams, TeacherParams, TrainerParams, ViewParams
+from cxr_distill.params.training import BalanceParams, StudentParams, TeacherParams, TrainerParams, ViewParams
 from cxr_distill.soft_targets import make_soft_targets, read_soft_targets, target_key, write_soft_targets
 from cxr_distill.tasks import CrossEntropyTask, DistillationTask
 from cxr_distill.training import Images, fit
-from cxr_distill.views import apply_view, draw_view, to_input
+from cxr_distill.views import apply_view, compose, draw_view, octaves, to_input
 
 FIT = {"epochs": 2, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.05, "label_smoothing": 0.0, "seed": 0}
 STUDENT = StudentParams(**FIT, channels=[4, 8, 8], kernels=[3, 3, 3])
 TEACHER = TeacherParams(**FIT, arch="resnet18", pretrained=False)
 VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
-    gamma=0.2, sharpness=0.5, erase=0.2,
+    gamma=0.2, detail=0.3, erase=0.2,
 )  # fmt: skip
+BALANCE = BalanceParams(film_quality=0.5)
 TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
 
 
@@ -71,6 +72,16 @@ def test_unknown_teacher_is_one_clear_error() -> None:
         build_teacher(TEACHER.model_copy(update={"arch": "resnet0"}))
 
 
+def test_imagenet_weights_without_a_network_are_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(CxrError, match=r"teacher\.pretrained.*go online"):
+        build_teacher(TEACHER.model_copy(update={"pretrained": True}))
+
+
 def test_a_view_is_the_same_for_one_image_and_for_the_whole_set() -> None:
     pixels = torch.from_numpy(TRAIN.pixels)
     view = draw_view(len(pixels), VIEWS, number=3)
@@ -97,6 +108,31 @@ def test_an_epoch_shows_as_many_normal_as_pneumonia_images_each_once() -> None:
     assert not torch.equal(order, balanced_order(labels, seed=0, epoch=2))
 
 
+def test_film_quality_tells_less_of_the_class_under_overlap_weights() -> None:
+    sharp = np.random.default_rng(0).integers(0, 255, (200, 32, 32))
+    soft = (sharp + np.roll(sharp, 1, 1) + np.roll(sharp, 1, 2)) // 3
+    share = np.random.default_rng(1).uniform(size=(200, 1, 1))
+    sick = torch.arange(200) % 2
+    share[:, 0, 0] = np.where(sick, share[:, 0, 0], share[:, 0, 0] * 0.6)  # normal films are sharper on the whole
+    pixels = torch.from_numpy((sharp * (1 - share) + soft * share).astype(np.uint8))
+    gaps = []
+    for strength in (0.0, 0.5, 1.0):
+        weights = overlap_weights(pixels, sick, strength=strength).numpy()
+        features = film_quality(pixels)
+        means = [np.average(features[sick == label], axis=0, weights=weights[sick == label]) for label in (0, 1)]
+        gaps.append(float(np.abs(means[0] - means[1])[0]))
+    assert gaps[0] > 1.3 * gaps[1] > 1.3 * gaps[2]
+    weights = torch.ones(200, dtype=torch.float64)
+    weights[:100] = 0
+    assert int(balanced_order(sick, weights, seed=0, epoch=0).min()) >= 100
+
+
+def test_octaves_of_detail_sum_to_the_image_at_any_size() -> None:
+    for side in (96, 31):
+        pixels = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
+        assert torch.allclose(compose(*octaves(pixels)), pixels, atol=1e-5)
+
+
 def test_batchnorm_takes_the_statistics_of_balanced_training_images() -> None:
     pixels, labels = torch.from_numpy(TRAIN.pixels), torch.from_numpy(TRAIN.labels).long()
     net = nn.Sequential(nn.BatchNorm2d(1)).eval()
@@ -116,11 +152,11 @@ def test_same_run_twice_gives_the_same_bytes_and_alpha_zero_is_the_baseline() ->
     targets = np.random.default_rng(2).normal(size=(2, 48, 3)).astype(np.float32)
     nets = [build_student(STUDENT) for _ in range(4)]
     for net in nets[:2]:
-        history = fit(CrossEntropyTask(net, STUDENT), TRAIN, VAL, VIEWS, TRAINER, view_count=2)
+        history = fit(CrossEntropyTask(net, STUDENT), TRAIN, VAL, VIEWS, BALANCE, TRAINER, view_count=2)
     assert list(history["epoch"]) == [0, 1]
     for net, alpha in zip(nets[2:], (0.0, 0.9), strict=True):
         distill = DistillParams(alpha=alpha, temperature=2, loss="hinton")
-        fit(DistillationTask(net, STUDENT, distill), TRAIN, VAL, VIEWS, TRAINER, view_count=2, teacher=targets)
+        fit(DistillationTask(net, STUDENT, distill), TRAIN, VAL, VIEWS, BALANCE, TRAINER, view_count=2, teacher=targets)
     alone, again, zero, distilled = map(weights, nets)
     assert alone == again == zero
     assert alone != distilled
@@ -160,7 +196,7 @@ def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_refused(tmp_path
 def test_diverging_training_stops_with_one_line() -> None:
     params = STUDENT.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(CxrError, match="learning_rate"):
-        fit(CrossEntropyTask(build_student(params), params), TRAIN, VAL, VIEWS, TRAINER)
+        fit(CrossEntropyTask(build_student(params), params), TRAIN, VAL, VIEWS, BALANCE, TRAINER)
 
 
 def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cxr_distill.artifacts import read_tensors
-from cxr_distill.balance import balanced_order, estimate_batchnorm
-from cxr_distill.params.training import TrainerParams, ViewParams
+from cxr_distill.balance import balanced_order, estimate_batchnorm, overlap_weights
+from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
 from cxr_distill.tasks import Batch, ClassificationTask
 from cxr_distill.views import View, draw_view, network_input
 
@@ -75,6 +75,7 @@ class ViewData(LightningDataModule):
         train: Images,
         val: Images,
         views: ViewParams,
+        balance: BalanceParams,
         *,
         batch_size: int,
         seed: int,
@@ -84,6 +85,7 @@ class ViewData(LightningDataModule):
         super().__init__()
         self.views, self.batch_size, self.seed, self.view_count = views, batch_size, seed, view_count
         self.pixels, self.labels = torch.from_numpy(train.pixels), torch.from_numpy(train.labels).long()
+        self.weights = overlap_weights(self.pixels, self.labels, strength=balance.film_quality)
         self.val_pixels, self.val_labels = torch.from_numpy(val.pixels), torch.from_numpy(val.labels).long()
         self.teacher = None if teacher is None else torch.from_numpy(teacher)
 
@@ -93,7 +95,7 @@ class ViewData(LightningDataModule):
         return Batches(
             self.pixels,
             self.labels,
-            balanced_order(self.labels, seed=self.seed, epoch=epoch),
+            balanced_order(self.labels, self.weights, seed=self.seed, epoch=epoch),
             self.batch_size,
             draw_view(len(self.labels), self.views, number=number),
             None if self.teacher is None else self.teacher[number],
@@ -133,6 +135,7 @@ def fit(
     train: Images,
     val: Images,
     views: ViewParams,
+    balance: BalanceParams,
     trainer: TrainerParams,
     *,
     view_count: int | None = None,
@@ -150,6 +153,7 @@ def fit(
         train,
         val,
         views,
+        balance,
         batch_size=task.params.batch_size,
         seed=task.params.seed,
         view_count=view_count,

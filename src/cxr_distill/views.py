@@ -11,9 +11,11 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
 from cxr_distill.params.training import ViewParams
+
+OCTAVES = 4  # of detail: from one pixel to 16
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class View:
     affine: Tensor  # (N, 2, 3), output to input coordinates in [-1, 1]
     contrast: Tensor  # (N,)
     brightness: Tensor  # (N,)
-    softness: Tensor  # (N,): 1 is the mean over 3 x 3 pixels, below 0 sharpens
+    detail: Tensor  # (N, OCTAVES): gain of each octave of detail, the finest first
     gamma: Tensor  # (N,)
     erased: Tensor  # (N, 3): centre x, centre y, half side, in [-1, 1] coordinates
 
@@ -59,7 +61,7 @@ def draw_view(images: int, params: ViewParams, *, number: int) -> View:
         contrast=around_one(params.contrast),
         brightness=uniform(-params.brightness, params.brightness),
         gamma=around_one(params.gamma),
-        softness=uniform(-params.sharpness, params.sharpness),
+        detail=torch.stack([around_one(params.detail) for _ in range(OCTAVES)], dim=1),
         erased=torch.stack([uniform(-1, 1), uniform(-1, 1), uniform(0, params.erase)], dim=1),
     )
 
@@ -87,12 +89,31 @@ def apply_view(images: Tensor, view: View) -> Tensor:
     def per_image(values: Tensor) -> Tensor:
         return values.view(batch, 1, 1, 1)
 
-    soft = avg_pool2d(pixels, 3, stride=1, padding=1, count_include_pad=False)
-    pixels = torch.lerp(pixels, soft, per_image(view.softness))
-    pixels = pixels.clamp_(1e-4, 1).pow_(per_image(view.gamma))
+    bands, coarse = octaves(pixels)
+    gained = [band * per_image(gain) for band, gain in zip(bands, view.detail.unbind(dim=1), strict=True)]
+    pixels = compose(gained, coarse).clamp_(1e-4, 1).pow_(per_image(view.gamma))
     pixels = (pixels - 0.5) * per_image(view.contrast) + 0.5 + per_image(view.brightness)
     axis = (torch.arange(side, device=images.device) + 0.5) * (2 / side) - 1
     x, y, half = view.erased.unsqueeze(2).unbind(dim=1)
     inside_x, inside_y = (axis - x).abs() < half, (axis - y).abs() < half
     erased = (inside_y.unsqueeze(2) & inside_x.unsqueeze(1)).unsqueeze(1)
     return pixels.clamp_(0, 1).masked_fill_(erased, 0.5)
+
+
+def octaves(pixels: Tensor) -> tuple[list[Tensor], Tensor]:
+    """(B, 1, S, S) as OCTAVES bands of detail, band k holding 2**k to 2**(k+1) pixels, and the coarse rest.
+
+    A Laplacian pyramid (Burt and Adelson, 1983): `compose` of the result is the image again.
+    """
+    bands = []
+    for _ in range(OCTAVES):
+        fine, pixels = pixels, avg_pool2d(pixels, 2, ceil_mode=True)
+        bands.append(fine - interpolate(pixels, fine.shape[-2:], mode="bilinear"))
+    return bands, pixels
+
+
+def compose(bands: list[Tensor], coarse: Tensor) -> Tensor:
+    """The image (B, 1, S, S) of `octaves`."""
+    for band in reversed(bands):
+        coarse = interpolate(coarse, band.shape[-2:], mode="bilinear") + band
+    return coarse

@@ -19,8 +19,14 @@ class ViewParams(Params):
     contrast: Annotated[Number, Field(ge=0, lt=1)]
     brightness: Fraction
     gamma: Annotated[Number, Field(ge=0, lt=1)]
-    sharpness: Annotated[Number, Field(ge=0, le=2)]
+    detail: Annotated[Number, Field(ge=0, lt=1)]
     erase: Annotated[Number, Field(ge=0, lt=1)]
+
+
+class BalanceParams(Params):
+    """Section `balance`."""
+
+    film_quality: Fraction
 
 
 class SoftTargetParams(Params):
