@@ -3,7 +3,7 @@ PIP_FLAGS ?=
 READY := .venv/.ready
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help env demo test lint repro readme bench clean
+.PHONY: help env demo test lint repro readme bench fuzz clean
 help:           ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -33,6 +33,14 @@ readme:         ## put the table of reports/comparison.md into README.md
 
 bench: $(READY) ## preprocessing against a plain loop: make bench ARCHIVE=/path/to.zip
 	$(RUN) python benchmarks/preprocess.py $(ARCHIVE)
+
+MINUTES ?= 10
+fuzz: $(READY)  ## fuzz archive, names, pictures and parameters for MINUTES each
+	$(RUN) bash -c 'for target in archive names picture parameters yaml; do \
+	  end=$$((SECONDS + 60 * $(MINUTES))); \
+	  while [ $$SECONDS -lt $$end ]; do \
+	    CXR_FUZZ=fuzz python -m pytest tests/test_fuzz.py -k $$target --hypothesis-seed=$$RANDOM || exit 1; \
+	  done; done'
 
 clean:          ## remove what demo and the tools left
 	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -30,7 +30,7 @@ def main() -> None:
                     np.asarray(image.convert("L").resize((96, 96), Image.Resampling.BILINEAR))
         plain = time.perf_counter() - begun
         begun = time.perf_counter()
-        decode_all(path, entries, size=96, equalise=False)
+        decode_all(path, entries, size=96)
         ours = time.perf_counter() - begun
         ratios.append(plain / ours)
         print(f"plain {len(entries) / plain:.0f} images/s, ours {len(entries) / ours:.0f}, ratio {plain / ours:.2f}")

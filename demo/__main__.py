@@ -7,15 +7,13 @@ import subprocess
 import sys
 import time
 
-import yaml
-
-from demo.workspace import ROOT, environment, make_workspace
+from demo.workspace import ROOT, changes, environment, make_workspace
 
 
 def main() -> int:
     folder = ROOT / ".demo"
     shutil.rmtree(folder, ignore_errors=True)
-    make_workspace(folder, yaml.safe_load((ROOT / "demo" / "params.yaml").read_text()))
+    make_workspace(folder, changes("demo"))
     (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
     begun = time.monotonic()
     status = subprocess.run(["dvc", "repro"], cwd=folder, env=environment()).returncode

@@ -31,16 +31,22 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 
 
-def make_workspace(target: Path, changes: Mapping[str, Any]) -> None:
-    """Copy the repository's files, less its results, to the empty folder `target`; with changed params."""
+def changes(name: str) -> dict[str, Any]:
+    """The changes to params.yaml in demo/NAME.yaml."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "demo" / f"{name}.yaml").read_text())
+    return values
+
+
+def make_workspace(target: Path, changed: Mapping[str, Any], *, root: Path = ROOT) -> None:
+    """Copy the files of the repository at `root`, less its results, into the folder `target`; with changed params."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
+        cwd=root, check=True, capture_output=True, text=True,
     ).stdout.split("\0")  # fmt: skip
     for name in filter(None, listed):
-        if name.startswith(RESULTS) or not (ROOT / name).exists():
+        if name.startswith(RESULTS) or not (root / name).exists():
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target / name)
-    params = merge(yaml.safe_load((ROOT / "params.yaml").read_text()), changes)
+        shutil.copy2(root / name, target / name)
+    params = merge(yaml.safe_load((root / "params.yaml").read_text()), changed)
     (target / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

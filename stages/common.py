@@ -19,7 +19,7 @@ def load_params(section: str, kind: type[ParamsT]) -> ParamsT:
         values: Any = yaml.safe_load(Path("params.yaml").read_text())
         for key in section.split("."):
             values = values[key]
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CxrError(f"cannot read params.yaml: {' '.join(str(error).split())}") from error
     except (KeyError, TypeError):
         raise CxrError(f"params.yaml has no section {section}") from None

@@ -5,62 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ran, run
 
-from demo.workspace import environment, make_workspace
+from demo.workspace import merge
 
-TINY = {
-    "data": {
-        "source": "phantom",
-        "expected_counts": {
-            "train": {"NORMAL": 36, "PNEUMONIA": 60},
-            "val": {"NORMAL": 4, "PNEUMONIA": 4},
-            "test": {"NORMAL": 20, "PNEUMONIA": 30},
-        },
-    },
-    "preprocess": {"image_size": 32, "validation_fraction": 0.25},
-    "teacher": {"epochs": 1, "batch_size": 16},
-    "soft_targets": {"count": 2},
-    "student": {"epochs": 2, "batch_size": 16, "channels": [8, 16, 16]},
-    "evaluate": {"bootstrap_resamples": 200},
-}
 FILES = {path: f"models/{path}.safetensors" for path in ("teacher", "baseline", "distilled", "sets/blog_best")}
 
 
-def run(folder: Path, *command: str, check: bool = True) -> str:
-    env = environment() | {"HOME": str(folder / ".home"), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
-    for role in ("AUTHOR", "COMMITTER"):
-        env |= {f"GIT_{role}_NAME": "tester", f"GIT_{role}_EMAIL": "tester@example.org"}
-    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=400)
-    assert not check or result.returncode == 0, result.stdout + result.stderr
-    return result.stdout + result.stderr
-
-
-def ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '([^']+)'", output)
-
-
 def changed(folder: Path, **changes: object) -> None:
-    from demo.workspace import merge
-
     params = merge(yaml.safe_load((folder / "params.yaml").read_text()), changes)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Git and DVC repository in which the whole pipeline has run on phantoms and is committed."""
-    folder = tmp_path_factory.mktemp("pipeline") / "repo"
-    make_workspace(folder, TINY)
-    run(folder, "git", "init", "-q", "-b", "main")
-    run(folder, "dvc", "repro")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "commit", "-qm", "phantoms")
-    return folder
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ COUNTS = SplitCounts.model_validate(
         "test": {"NORMAL": 8, "PNEUMONIA": 10},
     }
 )
-PARAMS = PreprocessParams(image_size=32, equalise=True, validation_fraction=0.25, seed=0)
+PARAMS = PreprocessParams(image_size=32, validation_fraction=0.25, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -166,17 +166,6 @@ def test_what_is_no_zip_is_one_clear_error(tmp_path: Path, content: bytes) -> No
 
 
 def test_colour_and_grey_copies_of_an_image_decode_alike_and_keep_their_size() -> None:
-    grey, colour = (decode(jpeg(mode=mode), size=16, equalise=False) for mode in ("L", "RGB"))
+    grey, colour = (decode(jpeg(mode=mode), size=16) for mode in ("L", "RGB"))
     assert (grey.width, grey.height, grey.mode, colour.mode) == (50, 40, "L", "RGB")
     assert np.abs(grey.pixels.astype(int) - colour.pixels.astype(int)).max() <= 3
-
-
-def test_equalised_a_flat_dark_film_and_its_bright_hard_copy_look_alike() -> None:
-    noise = np.random.default_rng(0).integers(0, 100, (32, 32))
-    films = []
-    for film in (noise, 2 * noise + 40):
-        buffer = io.BytesIO()
-        Image.fromarray(film.astype(np.uint8)).save(buffer, "PNG")
-        films.append(decode(buffer.getvalue(), size=32, equalise=True))
-    assert np.array_equal(films[0].pixels, films[1].pixels) and films[0].sha256 != films[1].sha256
-    assert films[0].pixels.min() == 0 and films[0].pixels.max() == 255

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 50_000_000
 """Six times the largest film of the data set; a bigger header is a mistake or an attack."""
@@ -24,10 +24,8 @@ class Decoded(NamedTuple):
     sha256: str  # of size and full-size grey pixels: equal for equal pictures, whatever their metadata
 
 
-def decode(data: bytes, *, size: int, equalise: bool) -> Decoded:
-    """Decode a JPEG or PNG, turn it grey (ITU-R 601 luma), squash it to `size` x `size` and equalise its histogram.
-
-    Equalised, films that a machine or a scanner shows brighter, flatter or harder look alike.
+def decode(data: bytes, *, size: int) -> Decoded:
+    """Decode a JPEG or PNG, turn it grey (ITU-R 601 luma) and squash it to `size` x `size`.
 
     The filter is Pillow's BILINEAR: a separable triangle whose support grows with the reduction, so that it
     anti-aliases. JPEG's scaled decoding is not used: a browser cannot repeat it. Raises ValueError with the reason.
@@ -46,6 +44,5 @@ def decode(data: bytes, *, size: int, equalise: bool) -> Decoded:
     except (OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"corrupt: {error}") from None
     digest = sha256(f"{width}x{height}:".encode() + grey.tobytes()).hexdigest()
-    small = grey.resize((size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(ImageOps.equalize(small) if equalise else small)
-    return Decoded(pixels, width, height, mode, digest)
+    small = np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR))
+    return Decoded(small, width, height, mode, digest)

@@ -34,7 +34,7 @@ def read_archive(
     """
     with open_archive(path) as archive:
         entries = list_images(archive, expected.model_dump())
-        decoded = decode_all(path, entries, size=params.image_size, equalise=params.equalise)
+        decoded = decode_all(path, entries, size=params.image_size)
     index = pd.DataFrame(
         {
             "file": [entry.file for entry in entries],
@@ -54,8 +54,8 @@ def read_archive(
     return index[COLUMNS], pixels, summarise(index, path, params.image_size)
 
 
-def decode_all(path: Path, entries: Sequence[Entry], *, size: int, equalise: bool) -> list[Decoded]:
-    """Every entry through `decode` on all cores, in order. Raises CxrError naming every bad file."""
+def decode_all(path: Path, entries: Sequence[Entry], *, size: int) -> list[Decoded]:
+    """Every entry decoded and resized on all cores, in order. Raises CxrError naming every bad file."""
     # Threads, not processes: Pillow's decoder and resizer and hashlib release the interpreter lock, and nothing
     # has to be copied between processes. One handle per slice, since a ZipFile serialises its readers.
     workers = min(os.cpu_count() or 1, len(entries))
@@ -66,7 +66,7 @@ def decode_all(path: Path, entries: Sequence[Entry], *, size: int, equalise: boo
             with open_archive(path) as archive:
                 for number in range(first, len(entries), workers):
                     try:
-                        results[number] = decode(read_entry(archive, entries[number]), size=size, equalise=equalise)
+                        results[number] = decode(read_entry(archive, entries[number]), size=size)
                     except ValueError as error:
                         results[number] = f"{entries[number].file!r} ({error})"
                     progress.update()

@@ -11,6 +11,5 @@ class PreprocessParams(Params):
     """Section `preprocess`."""
 
     image_size: Annotated[int, Field(ge=16, le=1024)]
-    equalise: bool
     validation_fraction: Annotated[Number, Field(gt=0, lt=0.5)]
     seed: Seed

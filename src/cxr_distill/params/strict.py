@@ -46,6 +46,12 @@ def parse(kind: type[ParamsT], values: Any, section: str) -> ParamsT:
         return kind.model_validate(values)
     except ValidationError as error:
         wrong = [
-            f"{'.'.join([section, *map(str, e['loc'])])}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()
+            f"{'.'.join([section, *map(_printable, e['loc'])])}: {e['msg']} (got {e['input']!r:.80})"
+            for e in error.errors()
         ]
         raise CxrError("params.yaml: " + "; ".join(wrong)) from None
+
+
+def _printable(key: str | int) -> str:
+    text = str(key)
+    return text if text.isprintable() else repr(text)
