@@ -3,7 +3,7 @@ PIP_FLAGS ?=
 READY := .venv/.ready
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help env demo test lint repro readme bench fuzz clean
+.PHONY: help env demo test proof lint repro readme bench fuzz clean
 help:           ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -16,8 +16,11 @@ $(READY): requirements.txt constraints.txt
 demo: $(READY)  ## the whole pipeline on synthetic chests: no account, no download, minutes
 	$(RUN) python -m demo
 
-test: $(READY)  ## all tests
-	$(RUN) python -m pytest
+test: $(READY)  ## the tests, all but those of CI itself
+	$(RUN) python -m pytest --ignore=tests/test_ci.py
+
+proof: $(READY) ## that CI re-runs what a change reaches, and no more: pull requests on phantoms, minutes
+	$(RUN) python -m pytest tests/test_ci.py
 
 lint: $(READY)  ## format check, lint, types
 	$(RUN) ruff format --check .

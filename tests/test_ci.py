@@ -78,12 +78,9 @@ def test_a_changed_alpha_without_its_lock_is_run_shown_and_asked_for(clone: Path
 
 
 def test_a_change_of_the_teacher_retrains_the_teacher_and_what_hangs_on_it(clone: Path) -> None:
-    edit(clone / "stages/train_teacher.py", "def main", "# a change\ndef main")
-    _, summary, ran = proposed(clone)
-    # Its weights come out the same, so that nothing else has to run.
-    assert ran == ["train_teacher"] and "commit these" in summary
     edit(clone / "params.yaml", "  arch: resnet18", "  arch: mobilenet_v3_small")
-    _, _, ran = proposed(clone)
+    _, summary, ran = proposed(clone)
+    assert "commit these" in summary
     assert ran[:2] == ["train_teacher", "soft_targets"] and "train_baseline" not in ran and "distill" in ran
 
 
