@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any, NoReturn
 
+import psutil
 import yaml
 
 from cxr_distill.errors import CxrError
@@ -26,11 +31,66 @@ def load_params(section: str, kind: type[ParamsT]) -> ParamsT:
     return parse(kind, values, section)
 
 
+def resume_folder(name: str) -> Path:
+    """Where the training of `name` leaves what it can go on from if it is killed.
+
+    What was left there before dvc.lock was last written belongs to a run that came to its end: it is removed, so that
+    `dvc repro --force` trains again.
+    """
+    folder, lock = Path(".resume") / name, Path("dvc.lock")
+    for left in folder.glob("*"):
+        if lock.exists() and left.stat().st_mtime < lock.stat().st_mtime:
+            left.unlink()
+    return folder
+
+
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a stage; a CxrError becomes one line on stderr and exit status 1."""
+    """Run a stage; whatever a user can put right becomes one line on stderr and exit status 1, Ctrl-C 130.
+
+    Ends the process if the DVC that started it dies.
+    """
+    _die_with_dvc()
     try:
         main()
     except CxrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _stop(str(error))
+    except MemoryError:
+        _stop("out of memory; close other programs or make batch_size or image_size smaller")
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        _stop(f"{error.filename or 'a file'}: {error.strerror or error}{'; free some space' if full else ''}")
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        _stop("out of memory; close other programs or make batch_size or image_size smaller")
+    except KeyboardInterrupt:
+        _stop("interrupted; `dvc repro` goes on from the last finished epoch", status=130)
     sys.exit(0)
+
+
+def _stop(reason: str, status: int = 1) -> NoReturn:
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _die_with_dvc() -> None:
+    # `kill -9` of dvc does not reach its children, and a training that nobody waits for blocks the next one.
+    above = [process for process in psutil.Process().parents()[:2] if _is_of_dvc(process)]
+    if above:
+        Thread(target=_follow, args=(above[0],), daemon=True).start()
+
+
+def _is_of_dvc(process: psutil.Process) -> bool:
+    # Past a shell between, and from one process of a distributed training to the one that started it.
+    try:
+        return any(Path(word).name == "dvc" or word.startswith("stages.") for word in process.cmdline()[:4])
+    except psutil.Error:
+        return False
+
+
+def _follow(process: psutil.Process) -> None:
+    try:
+        process.wait()
+    except psutil.Error:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)

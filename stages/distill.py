@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.training import BalanceParams, SoftTargetParams, StudentParams, TrainerParams, ViewParams
-from stages.common import load_params, run
+from stages.common import load_params, resume_folder, run
 
 TEACHER = Path("models/teacher.safetensors")
 TRAIN = Path("data/tensors/train.safetensors")
@@ -30,7 +30,17 @@ def main() -> None:
     key = target_key(teacher=TEACHER, train=TRAIN, views=views)
     targets = read_soft_targets(Path("data/soft_targets.safetensors"), key, count=soft.count)
     task = DistillationTask(build_student(params), params, distill)
-    history = fit(task, train, val, views, balance, trainer, view_count=soft.count, teacher=targets)
+    history = fit(
+        task,
+        train,
+        val,
+        views,
+        balance,
+        trainer,
+        view_count=soft.count,
+        teacher=targets,
+        resume=resume_folder(name or "distilled"),
+    )
     write_weights(task.net, Path(f"models/sets/{name}.safetensors" if name else "models/distilled.safetensors"))
     write_table(Path(f"plots/history/{name or 'distilled'}.csv"), history)
 

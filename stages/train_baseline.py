@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cxr_distill.params.training import BalanceParams, SoftTargetParams, StudentParams, TrainerParams, ViewParams
-from stages.common import load_params, run
+from stages.common import load_params, resume_folder, run
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
 
     train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_student(params), params)
-    history = fit(task, train, val, views, balance, trainer, view_count=soft.count)
+    history = fit(task, train, val, views, balance, trainer, view_count=soft.count, resume=resume_folder("baseline"))
     write_weights(task.net, Path("models/baseline.safetensors"))
     write_table(Path("plots/history/baseline.csv"), history)
 

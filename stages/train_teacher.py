@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cxr_distill.params.training import BalanceParams, TeacherParams, TrainerParams, ViewParams
-from stages.common import load_params, run
+from stages.common import load_params, resume_folder, run
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
 
     train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_teacher(params), params)
-    history = fit(task, train, val, views, balance, trainer)
+    history = fit(task, train, val, views, balance, trainer, resume=resume_folder("teacher"))
     write_weights(task.net, Path("models/teacher.safetensors"))
     write_table(Path("plots/history/teacher.csv"), history)
 

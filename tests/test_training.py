@@ -1,11 +1,14 @@
 """Teacher and student must see the same pixels, and a run must be repeatable to the byte."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import interpolate
 
 from cxr_distill.artifacts import read_tensors, write_tensors
 from cxr_distill.balance import balanced_order, estimate_batchnorm, film_quality, overlap_weights
@@ -19,12 +22,13 @@ from cxr_distill.models import (
     load_weights,
     write_weights,
 )
+from cxr_distill.operating_point import set_operating_point
 from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.training import BalanceParams, StudentParams, TeacherParams, TrainerParams, ViewParams
 from cxr_distill.soft_targets import make_soft_targets, read_soft_targets, target_key, write_soft_targets
 from cxr_distill.tasks import CrossEntropyTask, DistillationTask
 from cxr_distill.training import Images, fit
-from cxr_distill.views import apply_view, compose, draw_view, octaves, to_input
+from cxr_distill.views import apply_view, draw_view, gain_octaves, octaves, stretch, to_input
 
 FIT = {"epochs": 2, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.05, "label_smoothing": 0.0, "seed": 0}
 STUDENT = StudentParams(**FIT, channels=[4, 8, 8], kernels=[3, 3, 3])
@@ -33,7 +37,7 @@ VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
     gamma=0.2, detail=0.3, erase=0.2,
 )  # fmt: skip
-BALANCE = BalanceParams(film_quality=0.5)
+BALANCE = BalanceParams(film_quality=0.5, widths=[0.85, 1.0, 1.3])
 TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
 
 
@@ -127,10 +131,41 @@ def test_film_quality_tells_less_of_the_class_under_overlap_weights() -> None:
     assert int(balanced_order(sick, weights, seed=0, epoch=0).min()) >= 100
 
 
-def test_octaves_of_detail_sum_to_the_image_at_any_size() -> None:
+def test_gains_of_detail_are_those_of_a_laplacian_pyramid_at_any_size() -> None:
+    generator = torch.Generator().manual_seed(0)
     for side in (96, 31):
-        pixels = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
-        assert torch.allclose(compose(*octaves(pixels)), pixels, atol=1e-5)
+        pixels = torch.rand(2, 1, side, side, generator=generator)
+        assert torch.allclose(gain_octaves(pixels, torch.ones(2, 4)), pixels, atol=1e-5)
+        gains = torch.rand(2, 4, generator=generator) + 0.5
+        bands, result = octaves(pixels)
+        for level in (3, 2, 1, 0):
+            band = bands[level]
+            result = interpolate(result, band.shape[-2:], mode="bilinear") + band * gains[:, level].view(2, 1, 1, 1)
+        assert torch.allclose(gain_octaves(pixels, gains), result, atol=1e-5)
+
+
+def test_a_stretched_film_has_its_middle_where_it_was_and_more_at_its_sides() -> None:
+    pixels = torch.from_numpy(TRAIN.pixels)
+    assert torch.allclose(stretch(pixels, 1.0), to_input(pixels), atol=1e-6)
+    ramp = torch.arange(24, dtype=torch.uint8).expand(1, 24, 24) * 4
+    wide = stretch(ramp, 1.5)[0, 0, 0] * 255
+    assert wide[0] == 0 and wide[-1] == 92 and torch.allclose(wide[11:13].diff(), torch.tensor(6.0))
+
+
+def test_the_operating_point_undoes_a_bias_and_is_kept_with_the_weights(tmp_path: Path) -> None:
+    pixels, labels = torch.from_numpy(TRAIN.pixels), torch.from_numpy(TRAIN.labels).long()
+    net = build_student(STUDENT)
+    fit(CrossEntropyTask(net, STUDENT), TRAIN, VAL, VIEWS, BALANCE.model_copy(update={"widths": []}), TRAINER)
+    assert set_operating_point(net, pixels, labels, widths=[]) == 0
+    fair = set_operating_point(net, pixels, labels, widths=[0.9, 1.1])
+    linear = next(module for module in net.modules() if isinstance(module, nn.Linear))
+    with torch.no_grad():
+        linear.bias[0] += 2
+    assert set_operating_point(net, pixels, labels, widths=[0.9, 1.1]) == pytest.approx(fair - 2, abs=1e-3)
+    write_weights(net, tmp_path / "w")
+    again = build_student(STUDENT)
+    load_weights(again, tmp_path / "w")
+    assert np.array_equal(predict_logits(again, VAL.pixels), predict_logits(net, VAL.pixels))
 
 
 def test_batchnorm_takes_the_statistics_of_balanced_training_images() -> None:
@@ -160,6 +195,47 @@ def test_same_run_twice_gives_the_same_bytes_and_alpha_zero_is_the_baseline() ->
     alone, again, zero, distilled = map(weights, nets)
     assert alone == again == zero
     assert alone != distilled
+
+
+KILLED = """
+import sys
+import conftest
+from test_training import *
+params = STUDENT.model_copy(update={"epochs": 8, "learning_rate": float(sys.argv[2])})
+net, many = build_student(params), images(480, 0)
+targets = np.random.default_rng(2).normal(size=(2, 480, 3)).astype(np.float32)
+task = DistillationTask(net, params, DistillParams(alpha=0.5, temperature=2, loss="hinton"))
+folder = Path(sys.argv[1])
+history = fit(task, many, VAL, VIEWS, BALANCE, TRAINER, view_count=2, teacher=targets, resume=folder)
+(folder.parent / "result").write_bytes(weights(net) + history.to_csv().encode())
+"""
+
+
+def start(folder: Path, learning_rate: str = "0.002") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", KILLED, str(folder), learning_rate]
+    return subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole" / "resume", tmp_path / "killed" / "resume"
+    assert start(whole).wait() == 0
+    for epochs in (1, 3):
+        process, written = start(killed), 0
+        last = None
+        while written < epochs and process.poll() is None:
+            times = [file.stat().st_mtime_ns for file in killed.glob("*.ckpt")]
+            written += times not in ([], last)
+            last = times or last
+        process.kill()
+        process.wait()
+    resumed = start(killed)
+    output = b"".join(resumed.communicate()).decode()
+    assert "Epoch 7" in output and "Epoch 0" not in output
+    assert (tmp_path / "killed/result").read_bytes() == (tmp_path / "whole/result").read_bytes()
+    (left,) = killed.iterdir()
+    changed = start(killed, "0.003")
+    assert "Epoch 0" in b"".join(changed.communicate()).decode()
+    assert not left.exists() and len(list(killed.iterdir())) == 1
 
 
 def test_soft_targets_of_another_teacher_or_view_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import update_bn
 
 from cxr_distill.views import View, network_input, octaves, to_input
 
-BATCHNORM_IMAGES = 1024
+BATCHNORM_IMAGES = 512
 
 
 def balanced_order(labels: Tensor, weights: Tensor | None = None, *, seed: int, epoch: int) -> Tensor:

@@ -34,6 +34,18 @@ class Standardise(nn.Module):
         return (pixels - mean) / (spread + 0.05)  # keeps the noise of an almost flat image small
 
 
+class OperatingPoint(nn.Module):
+    """Adds to the logit of normal what `operating_point.set_operating_point` found; nothing while training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normal = nn.Buffer(torch.zeros(()))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """(B, 3) to the same shape."""
+        return torch.cat([logits[:, :1] + self.normal, logits[:, 1:]], dim=1)
+
+
 def build_teacher(params: TeacherParams) -> nn.Module:
     """A torchvision classifier with grey input (B, 1, S, S) in [0, 1] and one logit per class of CLASSES.
 
@@ -53,7 +65,7 @@ def build_teacher(params: TeacherParams) -> nn.Module:
     else:
         net = get_model(params.arch, weights=None, num_classes=len(CLASSES))
     _make_grey(net)
-    return nn.Sequential(Standardise(), net)
+    return nn.Sequential(Standardise(), net, OperatingPoint())
 
 
 def _make_grey(net: nn.Module) -> None:
@@ -94,7 +106,7 @@ def build_student(params: StudentParams) -> nn.Module:
         ]
         if depth < 2:
             layers.append(nn.MaxPool2d(2))
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(params.channels[-1], len(CLASSES))]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(params.channels[-1], len(CLASSES)), OperatingPoint()]
     net = nn.Sequential(*layers)
     if (count := count_parameters(net)) > MAX_STUDENT_PARAMETERS:
         raise CxrError(

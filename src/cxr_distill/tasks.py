@@ -16,6 +16,7 @@ from cxr_distill.classes import p_pneumonia
 from cxr_distill.errors import CxrError
 from cxr_distill.losses import distillation_losses, screening_losses
 from cxr_distill.params.distill import DistillParams
+from cxr_distill.params.strict import Params
 from cxr_distill.params.training import FitParams
 
 Batch = dict[str, Tensor]
@@ -29,6 +30,7 @@ class ClassificationTask(LightningModule):
         super().__init__()
         self.net = net
         self.params = params
+        self.settings: list[Params] = [params]
         self._validation: list[tuple[Tensor, Tensor]] = []
 
     def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
@@ -96,6 +98,7 @@ class DistillationTask(ClassificationTask):
     def __init__(self, net: nn.Module, params: FitParams, distill: DistillParams) -> None:
         super().__init__(net, params)
         self.distill = distill
+        self.settings.append(distill)
 
     def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
         return distillation_losses(logits, batch["teacher"], batch["labels"], self.distill)

@@ -8,20 +8,22 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import TQDMProgressBar
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cxr_distill.artifacts import read_tensors
 from cxr_distill.balance import balanced_order, estimate_batchnorm, overlap_weights
+from cxr_distill.errors import CxrError
+from cxr_distill.operating_point import set_operating_point
 from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.resume import EveryEpoch, WholeCheckpoints, resume_key
 from cxr_distill.tasks import Batch, ClassificationTask
 from cxr_distill.views import View, draw_view, network_input
 
@@ -44,7 +46,10 @@ def read_images(path: Path) -> Images:
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of one epoch: tensors already in memory, picked by row."""
+    """The batches of one epoch: tensors already in memory, picked by row.
+
+    `size` images in all, of which process `rank` of `world` takes every world-th.
+    """
 
     images: Tensor
     labels: Tensor
@@ -52,13 +57,15 @@ class Batches:
     size: int
     view: View | None = None
     teacher: Tensor | None = None
+    rank: int = 0
+    world: int = 1
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.size) if self.view is None else max(1, len(self.order) // self.size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for number in range(len(self)):  # the last, short training batch is dropped: BatchNorm needs full ones
-            rows = self.order[number * self.size : (number + 1) * self.size]
+            rows = self.order[number * self.size : (number + 1) * self.size][self.rank :: self.world]
             batch: dict[str, Any] = {"images": self.images[rows], "labels": self.labels[rows]}
             if self.view is not None:
                 batch["view"] = self.view.rows(rows)
@@ -90,7 +97,11 @@ class ViewData(LightningDataModule):
         self.teacher = None if teacher is None else torch.from_numpy(teacher)
 
     def train_dataloader(self) -> Batches:
-        epoch = self.trainer.current_epoch if self.trainer else 0
+        epoch, rank, world = 0, 0, 1
+        if self.trainer:
+            epoch, rank, world = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
+        if self.batch_size % world:
+            raise CxrError(f"batch_size {self.batch_size} cannot be shared by {world} processes; make it a multiple")
         number = epoch if self.view_count is None else epoch % self.view_count
         return Batches(
             self.pixels,
@@ -99,9 +110,12 @@ class ViewData(LightningDataModule):
             self.batch_size,
             draw_view(len(self.labels), self.views, number=number),
             None if self.teacher is None else self.teacher[number],
+            rank,
+            world,
         )
 
     def val_dataloader(self) -> Batches:
+        # Every process sees all of it: a small set, and the figures are then exact and the same everywhere.
         return Batches(self.val_pixels, self.val_labels, torch.arange(len(self.val_labels)), 64)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], _: int) -> Batch:
@@ -121,13 +135,29 @@ class _BatchNormOfWholeImages(Callback):
         estimate_batchnorm(module.get_submodule("net"), self.data.pixels, self.data.labels)
 
 
-class _History(Callback):
-    def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
+class _Best(Callback):
+    """The history, and the weights of the epoch with the least validation loss."""
 
-    def on_train_epoch_end(self, trainer: Trainer, _: LightningModule) -> None:
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+        self.rows: list[dict[str, float]] = []
+        self.weights: dict[str, Tensor] = {}
+
+    def on_train_epoch_start(self, trainer: Trainer, _: LightningModule) -> None:
+        # Dropout, where a network has it, must not depend on how often a run was resumed.
+        torch.manual_seed((self.seed << 20) + trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
+        if metrics["val_loss"] <= min(row["val_loss"] for row in self.rows):
+            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.weights = state["rows"], state["weights"]
 
 
 def fit(
@@ -140,14 +170,17 @@ def fit(
     *,
     view_count: int | None = None,
     teacher: NDArray[np.float32] | None = None,
+    resume: Path | None = None,
 ) -> pd.DataFrame:
     """Train `task.net` in place, keep the weights of the epoch with the least validation loss, return the history.
 
-    `teacher`: logits float32 (view_count, N, 3) for distillation. The result is a function of the arguments alone.
+    `teacher`: logits float32 (view_count, N, 3) for distillation. The result is a function of the arguments alone,
+    whether or not the run goes on from an epoch that an earlier one left in the folder `resume`.
     """
     _quiet()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.manual_seed(task.params.seed)
+    # Filling fresh memory costs 4% of a step, and nothing here reads it unwritten.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     task.net.to(memory_format=torch.channels_last)
     data = ViewData(
         train,
@@ -159,22 +192,33 @@ def fit(
         view_count=view_count,
         teacher=teacher,
     )
-    history = _History()
-    with TemporaryDirectory(prefix="cxr-distill-") as folder:
-        best = ModelCheckpoint(folder, monitor="val_loss", mode="min", save_weights_only=True)
-        Trainer(
-            **trainer.model_dump(),
-            max_epochs=task.params.epochs,
-            callbacks=[_BatchNormOfWholeImages(data), history, best, TQDMProgressBar(refresh_rate=10)],
-            reload_dataloaders_every_n_epochs=1,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-        ).fit(task, datamodule=data)
-        weights = torch.load(Path(best.best_model_path), map_location="cpu", weights_only=True)["state_dict"]
-    task.load_state_dict(weights)
-    return pd.DataFrame(history.rows)[HISTORY].round(6)
+    best = _Best(seed=task.params.seed)
+    callbacks: list[Callback] = [_BatchNormOfWholeImages(data), best, TQDMProgressBar(refresh_rate=10)]
+    left = None
+    if resume is not None:
+        arrays = [train.pixels, train.labels, val.pixels, val.labels, *([] if teacher is None else [teacher])]
+        key = resume_key(task.net, [*task.settings, views, balance, trainer], [str(view_count)], arrays)
+        every = EveryEpoch(resume, key)
+        callbacks.append(every)
+        left = every.left()
+    fitting = Trainer(
+        **trainer.model_dump(),
+        max_epochs=task.params.epochs,
+        callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        enable_checkpointing=resume is not None,
+        logger=False,
+        enable_model_summary=False,
+    )
+    try:
+        fitting.fit(task, datamodule=data, ckpt_path=left, weights_only=True)
+    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from stop
+    task.load_state_dict(best.weights)
+    set_operating_point(task.net, data.val_pixels, data.val_labels, widths=balance.widths)
+    return pd.DataFrame(best.rows)[HISTORY].round(6)
 
 
 def _quiet() -> None:

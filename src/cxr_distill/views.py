@@ -84,14 +84,13 @@ def apply_view(images: Tensor, view: View) -> Tensor:
     """Network input, float32 (B, 1, S, S) in [0, 1], of uint8 `images` (B, S, S) under a view with B rows."""
     batch, side = images.shape[0], images.shape[-1]
     grid = affine_grid(view.affine, [batch, 1, side, side], align_corners=False)
-    pixels = grid_sample(to_input(images), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    # Beyond the border its grey goes on: black bars there would tell a network that a film was squeezed.
+    pixels = grid_sample(to_input(images), grid, mode="bilinear", padding_mode="border", align_corners=False)
 
     def per_image(values: Tensor) -> Tensor:
         return values.view(batch, 1, 1, 1)
 
-    bands, coarse = octaves(pixels)
-    gained = [band * per_image(gain) for band, gain in zip(bands, view.detail.unbind(dim=1), strict=True)]
-    pixels = compose(gained, coarse).clamp_(1e-4, 1).pow_(per_image(view.gamma))
+    pixels = gain_octaves(pixels, view.detail).clamp_(1e-4, 1).pow_(per_image(view.gamma))
     pixels = (pixels - 0.5) * per_image(view.contrast) + 0.5 + per_image(view.brightness)
     axis = (torch.arange(side, device=images.device) + 0.5) * (2 / side) - 1
     x, y, half = view.erased.unsqueeze(2).unbind(dim=1)
@@ -112,8 +111,26 @@ def octaves(pixels: Tensor) -> tuple[list[Tensor], Tensor]:
     return bands, pixels
 
 
-def compose(bands: list[Tensor], coarse: Tensor) -> Tensor:
-    """The image (B, 1, S, S) of `octaves`."""
-    for band in reversed(bands):
-        coarse = interpolate(coarse, band.shape[-2:], mode="bilinear") + band
-    return coarse
+def gain_octaves(pixels: Tensor, gains: Tensor) -> Tensor:
+    """(B, 1, S, S) with the bands of `octaves` times `gains` (B, OCTAVES), the finest first, put together again.
+
+    With band k = image k - up(image k+1), the sum of the bands telescopes, so that no band is ever made.
+    """
+    images = [pixels]
+    for _ in range(OCTAVES):
+        images.append(avg_pool2d(images[-1], 2, ceil_mode=True))
+    result = images[-1]
+    for level in reversed(range(OCTAVES)):
+        gain = gains[:, level].view(-1, 1, 1, 1)
+        rest = result - gain * images[level + 1]
+        result = gain * images[level] + interpolate(rest, images[level].shape[-2:], mode="bilinear")
+    return result
+
+
+def stretch(images: Tensor, width: float) -> Tensor:
+    """Network input, float32 (B, 1, S, S), of uint8 `images` (B, S, S) as if the films had been `width` times as wide
+    before they were made square; what lies beyond the border repeats it."""
+    theta = torch.tensor([[width, 0.0, 0.0], [0.0, 1.0, 0.0]], device=images.device).expand(len(images), 2, 3)
+    pixels = to_input(images)
+    grid = affine_grid(theta, list(pixels.shape), align_corners=False)
+    return grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)

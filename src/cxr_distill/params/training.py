@@ -27,6 +27,7 @@ class BalanceParams(Params):
     """Section `balance`."""
 
     film_quality: Fraction
+    widths: list[Annotated[Number, Field(ge=0.5, le=2)]]
 
 
 class SoftTargetParams(Params):
