@@ -1,16 +1,21 @@
 PYTHON ?= python3
-PIP_FLAGS ?=
 READY := .venv/.ready
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help env demo test proof lint repro readme bench fuzz clean
+.PHONY: help env demo test proof lint repro readme bench faults fuzz audit clean
 help:           ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
+# PIP_FLAGS usually names another index, whose builds have other hashes: then versions alone are held.
 env: $(READY)   ## make .venv with the tested versions
-$(READY): requirements.txt constraints.txt
+$(READY): requirements.txt requirements.lock
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet $(PIP_FLAGS) -r requirements.txt
+ifdef PIP_FLAGS
+	sed -e '/--hash=/d' -e 's/ *\\$$//' requirements.lock > .venv/versions.txt
+	.venv/bin/python -m pip install --quiet $(PIP_FLAGS) -r requirements.txt -c .venv/versions.txt
+else
+	.venv/bin/python -m pip install --quiet -r requirements.lock
+endif
 	touch $@
 
 demo: $(READY)  ## the whole pipeline on synthetic chests: no account, no download, minutes
@@ -34,8 +39,16 @@ readme:         ## put the table of reports/comparison.md into README.md
 	tail -n +3 reports/comparison.md | sed -i \
 	  -e '/<!-- results -->/,/<!-- \/results -->/{//!d;}' -e '/<!-- results -->/r /dev/stdin' README.md
 
-bench: $(READY) ## preprocessing against a plain loop: make bench ARCHIVE=/path/to.zip
+bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.zip
 	$(RUN) python benchmarks/preprocess.py $(ARCHIVE)
+	$(RUN) python benchmarks/epoch.py $(ARCHIVE)
+
+faults: $(READY) ## break every stage from outside, on phantoms, and see that nothing is lost: Linux, half an hour
+	$(RUN) unshare --map-root-user --mount python -m benchmarks.faults
+
+audit: $(READY) ## known vulnerabilities of the pinned versions
+	.venv/bin/python -m pip install --quiet pip-audit==2.10.1
+	$(RUN) pip-audit --require-hashes --disable-pip -r requirements.lock
 
 MINUTES ?= 10
 fuzz: $(READY)  ## fuzz archive, names, pictures and parameters for MINUTES each

@@ -1,5 +1,6 @@
 """Teacher and student must see the same pixels, and a run must be repeatable to the byte."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -197,44 +199,39 @@ def test_same_run_twice_gives_the_same_bytes_and_alpha_zero_is_the_baseline() ->
     assert alone != distilled
 
 
-KILLED = """
-import sys
-import conftest
-from test_training import *
-params = STUDENT.model_copy(update={"epochs": 8, "learning_rate": float(sys.argv[2])})
-net, many = build_student(params), images(480, 0)
-targets = np.random.default_rng(2).normal(size=(2, 480, 3)).astype(np.float32)
-task = DistillationTask(net, params, DistillParams(alpha=0.5, temperature=2, loss="hinton"))
-folder = Path(sys.argv[1])
-history = fit(task, many, VAL, VIEWS, BALANCE, TRAINER, view_count=2, teacher=targets, resume=folder)
-(folder.parent / "result").write_bytes(weights(net) + history.to_csv().encode())
-"""
+def long_run(folder: Path, learning_rate: float = 0.002) -> bytes:
+    """Distils for eight epochs, going on from what is in `folder`; weights and history as bytes."""
+    params = STUDENT.model_copy(update={"epochs": 8, "learning_rate": learning_rate})
+    net, many = build_student(params), images(480, 0)
+    targets = np.random.default_rng(2).normal(size=(2, 480, 3)).astype(np.float32)
+    task = DistillationTask(net, params, DistillParams(alpha=0.5, temperature=2, loss="hinton"))
+    history = fit(task, many, VAL, VIEWS, BALANCE, TRAINER, view_count=2, teacher=targets, resume=folder)
+    return weights(net) + history.to_csv().encode()
 
 
-def start(folder: Path, learning_rate: str = "0.002") -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", KILLED, str(folder), learning_rate]
-    return subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole" / "resume", tmp_path / "killed" / "resume"
-    assert start(whole).wait() == 0
+def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = long_run(tmp_path / "whole")
+    killed = tmp_path / "killed"
+    command = "import conftest; from test_training import *; long_run(Path(sys.argv[1]))"
     for epochs in (1, 3):
-        process, written = start(killed), 0
-        last = None
+        process = subprocess.Popen([sys.executable, "-c", command, killed], cwd=Path(__file__).parent)
+        written, last = 0, None
         while written < epochs and process.poll() is None:
             times = [file.stat().st_mtime_ns for file in killed.glob("*.ckpt")]
             written += times not in ([], last)
             last = times or last
         process.kill()
-        process.wait()
-    resumed = start(killed)
-    output = b"".join(resumed.communicate()).decode()
+        assert process.wait() != 0
+    capfd.readouterr()
+    assert long_run(killed) == whole
+    output = "".join(capfd.readouterr())
     assert "Epoch 7" in output and "Epoch 0" not in output
-    assert (tmp_path / "killed/result").read_bytes() == (tmp_path / "whole/result").read_bytes()
+
     (left,) = killed.iterdir()
-    changed = start(killed, "0.003")
-    assert "Epoch 0" in b"".join(changed.communicate()).decode()
+    assert long_run(killed, learning_rate=0.003) != whole  # another run, which starts afresh
+    assert "Epoch 0" in "".join(capfd.readouterr())
     assert not left.exists() and len(list(killed.iterdir())) == 1
 
 
@@ -282,3 +279,34 @@ def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path: Path) -> None:
         write_tensors(file, {"x": np.arange(3)}, dict(entries[number % 4 :] + entries[: number % 4]))
     assert len({file.read_bytes() for file in files}) == 1
     assert read_tensors(files[0])[1] == {"a": "1", "b": "2", "c": "3", "d": "4"}
+
+
+PROCESSES = """
+import sys
+import conftest
+from test_training import *
+from cxr_distill.models import OperatingPoint, Standardise
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+parts = [Standardise(), nn.Conv2d(1, 8, 5, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(800, 3), OperatingPoint()]
+net = nn.Sequential(*parts)
+trainer = TRAINER.model_copy(update={"devices": int(sys.argv[1]), "strategy": "auto" if sys.argv[1] == "1" else "ddp"})
+history = fit(CrossEntropyTask(net, STUDENT), TRAIN, VAL, VIEWS, BALANCE, trainer, view_count=2)
+write_weights(net, Path(sys.argv[2]))
+"""
+
+
+def test_two_processes_train_as_one_does_with_the_same_batch(tmp_path: Path) -> None:
+    # Without BatchNorm, which would see other groups of images.
+    script = tmp_path / "script.py"
+    script.write_text(PROCESSES)
+    results = []
+    for processes in ("1", "2"):
+        out = tmp_path / processes
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        ended = subprocess.run([sys.executable, script, processes, out], env=env, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        results.append(load_file(out))
+    for one, two in zip(*(result.values() for result in results), strict=True):
+        assert torch.allclose(one, two, atol=1e-5)

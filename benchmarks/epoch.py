@@ -1,0 +1,169 @@
+"""One epoch of distillation against the blog post's loop at its best, and against the floor.
+
+`python benchmarks/epoch.py archive.zip [size]`. The blog's loop opens, decodes and resizes the files in every epoch (by
+0, 1 or 2 data-loader workers; the best of them counts) and runs the teacher at every step. Ours draws views of tensors
+in memory and looks the teacher up. The floor is the student's own forward, backward and optimiser step on tensors that
+are ready. Same images, student, batch, input size and memory format; every round runs all of them, and ratios are of
+one round.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from lightning import Callback, LightningModule, Trainer
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, Dataset
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from cxr_distill.archive import list_images, open_archive, read_entry  # noqa: E402
+from cxr_distill.classes import CLASSES  # noqa: E402
+from cxr_distill.losses import distillation_losses  # noqa: E402
+from cxr_distill.models import build_student, build_teacher  # noqa: E402
+from cxr_distill.params.distill import DistillParams  # noqa: E402
+from cxr_distill.params.training import BalanceParams, StudentParams, TeacherParams, ViewParams  # noqa: E402
+from cxr_distill.pixels import decode  # noqa: E402
+from cxr_distill.tasks import DistillationTask  # noqa: E402
+from cxr_distill.training import Images, ViewData  # noqa: E402
+
+ROUNDS = 5
+IMAGES = 512  # at most, of an archive
+
+
+class Files(Dataset[tuple[Tensor, int]]):
+    """Image files, decoded and resized whenever they are asked for."""
+
+    def __init__(self, paths: list[Path], labels: list[int], size: int) -> None:
+        self.paths, self.labels, self.size = paths, labels, size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        with Image.open(self.paths[row]) as image:
+            grey = image.convert("L").resize((self.size, self.size), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.asarray(grey, dtype=np.float32) / 255).unsqueeze(0), self.labels[row]
+
+
+def student_step(student: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def blog_epoch(
+    loader: DataLoader[tuple[Tensor, int]], teacher: nn.Module, student: nn.Module, how: DistillParams
+) -> None:
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3)
+    for pixels, labels in loader:
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            targets = teacher(pixels)
+        student_step(student, optimizer, distillation_losses(student(pixels), targets, labels, how)["loss"])
+
+
+class Clock(Callback):
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_train_epoch_start(self, _: Trainer, __: LightningModule) -> None:
+        self.begun = time.perf_counter()
+
+    def on_train_epoch_end(self, _: Trainer, __: LightningModule) -> None:
+        self.seconds.append(time.perf_counter() - self.begun)
+
+
+def our_epoch(images: Images, targets: np.ndarray, params: dict[str, object], how: DistillParams) -> float:
+    """Seconds per image of a training epoch as the pipeline runs it (without validation, which the blog's lacks)."""
+    fit = StudentParams.model_validate({**params["student"], "epochs": 3})  # type: ignore[dict-item]
+    data = ViewData(
+        images, images, ViewParams.model_validate(params["views"]), BalanceParams.model_validate(params["balance"]),
+        batch_size=fit.batch_size, seed=0, view_count=len(targets), teacher=targets,
+    )  # fmt: skip
+    task = DistillationTask(build_student(fit).to(memory_format=torch.channels_last), fit, how)
+    clock = Clock()
+    Trainer(
+        accelerator="cpu", max_epochs=3, limit_val_batches=0, num_sanity_val_steps=0, logger=False,
+        enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False,
+        reload_dataloaders_every_n_epochs=1, callbacks=[clock],
+    ).fit(task, datamodule=data)  # fmt: skip
+    return min(clock.seconds[1:]) / (len(data.train_dataloader()) * fit.batch_size)
+
+
+def floor_epoch(batches: list[tuple[Tensor, Tensor]], student: nn.Module) -> float:
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3)
+    best = float("inf")
+    for _ in range(2):
+        begun = time.perf_counter()
+        for pixels, labels in batches:
+            student_step(student, optimizer, cross_entropy(student(pixels), labels))
+        best = min(best, time.perf_counter() - begun)
+    return best / sum(len(labels) for _, labels in batches)
+
+
+def chunks(images: Images, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    for first in range(0, len(images.labels) - size + 1, size):
+        part = slice(first, first + size)
+        pixels = torch.from_numpy(images.pixels[part]).unsqueeze(1).float() / 255
+        yield pixels.contiguous(memory_format=torch.channels_last), torch.from_numpy(images.labels[part]).long()
+
+
+def main() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    size = int(sys.argv[2]) if len(sys.argv) > 2 else params["preprocess"]["image_size"]
+    how = DistillParams.model_validate(params["distill"])
+    student_params = StudentParams.model_validate(params["student"])
+    teacher = (
+        build_teacher(TeacherParams.model_validate(params["teacher"])).eval().to(memory_format=torch.channels_last)
+    )
+    with tempfile.TemporaryDirectory() as folder, open_archive(Path(sys.argv[1])) as archive:
+        entries = list_images(archive, {})
+        chosen = entries[:: max(1, len(entries) // IMAGES)]
+        paths, labels, pixels = [], [], []
+        for number, entry in enumerate(chosen):
+            content = read_entry(archive, entry)
+            paths.append(Path(folder) / f"{number}.jpeg")
+            paths[-1].write_bytes(content)
+            pixels.append(decode(content, size=size).pixels)
+            labels.append(CLASSES.index(entry.subtype))
+        images = Images(np.stack(pixels), np.array(labels, dtype=np.uint8))
+        targets = np.zeros((3, len(labels), len(CLASSES)), dtype=np.float32)
+        batches = list(chunks(images, student_params.batch_size))
+        files = Files(paths, labels, size)
+        faster, dearer = [], []
+        for number in range(ROUNDS):
+            blog = {}
+            for workers in (0, 1, 2):
+                loader = DataLoader(files, student_params.batch_size, shuffle=True, num_workers=workers)
+                student = build_student(student_params).to(memory_format=torch.channels_last)
+                begun = time.perf_counter()
+                blog_epoch(loader, teacher, student, how)
+                blog[workers] = (time.perf_counter() - begun) / len(labels)
+            ours = our_epoch(images, targets, params, how)
+            floor = floor_epoch(batches, build_student(student_params).to(memory_format=torch.channels_last))
+            best = min(blog, key=lambda workers: blog[workers])
+            faster.append(blog[best] / ours)
+            dearer.append(ours / floor)
+            times = ", ".join(f"{workers} workers {1000 * seconds:.2f}" for workers, seconds in blog.items())
+            print(
+                f"round {number + 1}, ms per image: blog {times}; ours {1000 * ours:.2f}; floor {1000 * floor:.2f}; "
+                f"blog / ours {faster[-1]:.2f}, ours / floor {dearer[-1]:.2f}",
+                flush=True,
+            )
+    for name, ratios in (("blog / ours", faster), ("ours / floor", dearer)):
+        print(f"{name}: median {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+if __name__ == "__main__":
+    main()

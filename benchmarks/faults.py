@@ -1,0 +1,322 @@
+"""Break every stage of a pipeline on phantoms from outside, and show that nothing is lost: `make faults`.
+
+A fault is a signal, a full disk, a read-only folder, a memory limit, a diverging loss or a second `dvc repro`. After
+each: was it noticed (a failing exit and a line that says why), is anything half-written, does no process live on, and
+does the next `dvc repro` end in the bytes of a run that nothing disturbed? Runs in its own mount namespace, so that a
+full or read-only disk is a real one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from demo.workspace import changes, environment, make_workspace, merge
+
+SCHEDULES = {"teacher": {"epochs": 5}, "student": {"epochs": 8}, "soft_targets": {"count": 6}}
+TRAINING = {
+    "train_teacher": ("teacher", "models"),
+    "train_baseline": ("student", "models"),
+    "distill": ("student", "models"),
+    "distill_set@blog_best": ("student", "models/sets"),
+}
+OUTPUT_FOLDER = {
+    "download": "data/raw",
+    "preprocess": "data/tensors",
+    "soft_targets": "data",
+    "evaluate@teacher": "plots/examples",
+    "compare": "reports",
+    **{stage: folder for stage, (_, folder) in TRAINING.items()},
+}
+STARTED = "Running stage"
+PAGE = 4096
+
+
+@dataclass
+class Run:
+    """A `dvc repro` of one stage: its process and everything that it printed."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class Repository:
+    """A finished pipeline in which one stage at a time is made to run again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        make_workspace(folder, merge(changes("tiny"), SCHEDULES))
+        (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n    autostage = false\n")
+        self.params = (folder / "params.yaml").read_text()
+        begun = self.start("")
+        if begun.process.wait():
+            sys.exit(begun.output())
+        self.lock: dict[str, Any] = yaml.safe_load((folder / "dvc.lock").read_text())
+        self.seconds: dict[str, float] = {}
+
+    def start(self, stage: str, **more: Any) -> Run:
+        """`dvc repro` of `stage` alone (or of all, if empty), in a process group of its own."""
+        log = self.folder / "log.txt"
+        command = ["dvc", "repro", *(["--single-item", stage] if stage else [])]
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=environment(), stdout=file, stderr=file, start_new_session=True, **more
+            )
+        return Run(process, log)
+
+    def forget(self, stage: str) -> None:
+        """As if `stage` had never run: no lock entry, no outputs, no run cache, nothing to go on from."""
+        self.recover_files()
+        lock = {**self.lock, "stages": {name: entry for name, entry in self.lock["stages"].items() if name != stage}}
+        (self.folder / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
+        for out in self.lock["stages"][stage]["outs"]:
+            (self.folder / out["path"]).unlink(missing_ok=True)
+        for folder in (".dvc/cache/runs", ".resume"):
+            shutil.rmtree(self.folder / folder, ignore_errors=True)
+
+    def recover_files(self) -> None:
+        (self.folder / "params.yaml").write_text(self.params)
+        (self.folder / "dvc.lock").write_text(yaml.safe_dump(self.lock, sort_keys=False))
+        subprocess.run(["dvc", "checkout", "-f", "-q"], cwd=self.folder, env=environment(), check=True)
+        for entry in self.lock["stages"].values():
+            for out in entry["outs"]:  # not in the cache: metrics, curves and reports
+                kept = self.folder.parent / "kept" / out["path"]
+                if kept.exists():
+                    (self.folder / out["path"]).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(kept, self.folder / out["path"])
+
+    def keep(self) -> None:
+        for entry in self.lock["stages"].values():
+            for out in entry["outs"]:
+                kept = self.folder.parent / "kept" / out["path"]
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.folder / out["path"], kept)
+
+    def measure(self, stage: str) -> None:
+        """How long the stage itself takes, so that signals hit it and not the start of dvc."""
+        self.forget(stage)
+        run = self.start(stage)
+        self.wait_for_stage(run)
+        begun = time.monotonic()
+        run.process.wait()
+        self.seconds[stage] = time.monotonic() - begun
+
+    def wait_for_stage(self, run: Run) -> None:
+        while STARTED not in run.output() and run.process.poll() is None:
+            time.sleep(0.02)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that works in this repository."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(self.folder):
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def half_written(self) -> list[str]:
+        return [str(path) for path in self.folder.rglob("*.part") if ".dvc" not in path.parts]
+
+    def same_bytes(self, stage: str) -> bool:
+        now = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"].get(stage, {})
+        return bool(now.get("outs") == self.lock["stages"][stage]["outs"])
+
+
+Fault = Callable[[Repository, str, random.Random], str]
+"""Injects, waits for the end of the run and returns its output; raises AssertionError if it was not noticed."""
+
+
+def ended(run: Run, *, within: float = 300) -> str:
+    assert run.process.wait(within) != 0, "exit status 0"
+    return run.output()
+
+
+def at_some_moment(repository: Repository, stage: str, chance: random.Random) -> Run:
+    run = repository.start(stage)
+    repository.wait_for_stage(run)
+    time.sleep(repository.seconds[stage] * chance.uniform(0.05, 0.6))
+    return run
+
+
+def stage_process(repository: Repository) -> psutil.Process | None:
+    for process in repository.processes():
+        if "-m" in process.cmdline() and "python" in Path(process.cmdline()[0]).name:
+            return process
+    return None
+
+
+def kill_stage(repository: Repository, stage: str, chance: random.Random) -> str:
+    run = at_some_moment(repository, stage, chance)
+    process = stage_process(repository)
+    assert process is not None, "the stage was over before the signal"
+    process.kill()
+    return ended(run)
+
+
+def kill_dvc(repository: Repository, stage: str, chance: random.Random) -> str:
+    run = at_some_moment(repository, stage, chance)
+    run.process.kill()
+    output = ended(run)
+    deadline = time.monotonic() + 5
+    while repository.processes() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not repository.processes(), "a process outlives its dvc"
+    return output
+
+
+def interrupt(repository: Repository, stage: str, chance: random.Random) -> str:
+    run = at_some_moment(repository, stage, chance)
+    os.killpg(run.process.pid, signal.SIGINT)
+    return ended(run)
+
+
+def on_small_disk(repository: Repository, folder: str, options: str, action: Callable[[], str]) -> str:
+    """`action` while `folder` lies on a disk of its own with at most a page to spare, or none to write on."""
+    target = repository.folder / folder
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as aside:
+        shutil.copytree(target, aside, dirs_exist_ok=True)
+        blocks = sum(-(-file.stat().st_size // PAGE) + 1 for file in target.rglob("*")) + 2
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={blocks * PAGE}", "tmpfs", str(target)], check=True)
+        try:
+            shutil.copytree(aside, target, dirs_exist_ok=True)
+            if options:
+                subprocess.run(["mount", "-o", f"remount,{options}", str(target)], check=True)
+            return action()
+        finally:
+            subprocess.run(["umount", "--lazy", str(target)], check=True)
+
+
+def full_disk(repository: Repository, stage: str, _: random.Random) -> str:
+    return on_small_disk(repository, OUTPUT_FOLDER[stage], "", lambda: ended(repository.start(stage)))
+
+
+def read_only(repository: Repository, stage: str, _: random.Random) -> str:
+    return on_small_disk(repository, OUTPUT_FOLDER[stage], "ro", lambda: ended(repository.start(stage)))
+
+
+def no_room_to_resume(repository: Repository, stage: str, _: random.Random) -> str:
+    return on_small_disk(repository, ".resume", "", lambda: ended(repository.start(stage)))
+
+
+def little_memory(repository: Repository, stage: str, _: random.Random) -> str:
+    run = repository.start(stage)
+    repository.wait_for_stage(run)
+    while (process := stage_process(repository)) is None and run.process.poll() is None:
+        time.sleep(0.01)
+    assert process is not None, "the stage was over before the limit"
+    time.sleep(0.3 * repository.seconds[stage])
+    limit = process.memory_info().vms + (1 << 20)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+    return ended(run)
+
+
+def diverging(repository: Repository, stage: str, _: random.Random) -> str:
+    section = TRAINING[stage][0]
+    params = merge(yaml.safe_load(repository.params), {section: {"learning_rate": 1e30}})
+    (repository.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    output = ended(repository.start(stage))
+    (repository.folder / "params.yaml").write_text(repository.params)
+    return output
+
+
+def twice(repository: Repository, stage: str, _: random.Random) -> str:
+    first = repository.start(stage)
+    repository.wait_for_stage(first)
+    second = subprocess.run(
+        ["dvc", "repro", "--single-item", stage],
+        cwd=repository.folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert second.returncode != 0, "a second dvc repro ran beside the first"
+    assert first.process.wait() == 0, "the first one failed"
+    return second.stdout + second.stderr
+
+
+FAULTS: dict[str, Fault] = {
+    "kill -9 of the stage": kill_stage,
+    "kill -9 of dvc": kill_dvc,
+    "Ctrl-C": interrupt,
+    "disk full": full_disk,
+    "read-only folder": read_only,
+    "memory limit": little_memory,
+    "two dvc repro at once": twice,
+}
+TRAINING_FAULTS: dict[str, Fault] = {"no room for what a run resumes from": no_room_to_resume, "loss is NaN": diverging}
+
+
+def said(output: str) -> str:
+    lines = [line.strip() for line in output.replace("\r", "\n").splitlines()]
+    for start in ("error:", "ERROR:"):
+        for line in lines:
+            if line.startswith(start):
+                return line
+    return ""
+
+
+def main() -> int:
+    chance = random.Random(0)
+    wanted = sys.argv[1:]
+    rows, lost = [], 0
+    with tempfile.TemporaryDirectory(prefix="cxr-faults-") as place:
+        repository = Repository(Path(place) / "repo")
+        repository.keep()
+        for stage in OUTPUT_FOLDER:
+            faults = {**FAULTS, **(TRAINING_FAULTS if stage in TRAINING else {})}
+            faults = {name: fault for name, fault in faults.items() if not wanted or name in wanted or stage in wanted}
+            if faults:
+                repository.measure(stage)
+            for name, fault in faults.items():
+                repository.forget(stage)
+                problem, why = "", ""
+                try:
+                    output = fault(repository, stage, chance)
+                    why = said(output)
+                    assert "Traceback" not in output, "a traceback"
+                    assert why or name.startswith("kill"), "nothing says why"
+                except AssertionError as error:
+                    problem = str(error)
+                half = repository.half_written() if name[:4] != "kill" else []
+                again = repository.start(stage)
+                recovered = again.process.wait() == 0
+                equal = recovered and repository.same_bytes(stage) and not repository.half_written()
+                good = not problem and not half and recovered and equal
+                lost += not good
+                rows.append((name, stage, problem or "yes", "yes" if recovered else "NO", "yes" if equal else "NO"))
+                print(f"{'ok ' if good else 'BAD'} {stage:22} {name:36} {problem or why[:110]}", flush=True)
+                if not good:
+                    print("\n".join(output_tail(repository, half)), flush=True)
+    print("\n| injected | stage | detected | recovered | bytes equal |\n|---|---|---|---|---|")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    print(f"\n{len(rows)} faults, {lost} lost")
+    return 1 if lost else 0
+
+
+def output_tail(repository: Repository, half: list[str]) -> list[str]:
+    return [*half, *(repository.folder / "log.txt").read_text(errors="replace").splitlines()[-15:]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

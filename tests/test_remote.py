@@ -1,0 +1,49 @@
+"""Data, models and runs move between machines through a real S3 client, against an S3 server on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from conftest import ran, run
+from moto.server import ThreadedMotoServer
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name, value in {"ACCESS_KEY_ID": "id", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server = ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    _, port = server.get_host_and_port()
+    url = f"http://127.0.0.1:{port}"
+    boto3.client("s3", endpoint_url=url).create_bucket(Bucket="team")
+    yield url
+    server.stop()
+
+
+def test_a_fresh_clone_pulls_every_result_from_s3_and_trains_nothing(
+    finished: Path, bucket: str, tmp_path: Path
+) -> None:
+    cache = finished / ".dvc" / "cache"
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(finished, "git", "clone", "-q", str(finished), str(first))
+    run(first, "dvc", "cache", "dir", "--local", str(cache))
+    run(first, "dvc", "remote", "add", "-d", "team", "s3://team/cxr")
+    run(first, "dvc", "remote", "modify", "team", "endpointurl", bucket)
+    run(first, "git", "commit", "-qam", "remote")
+    run(first, "dvc", "push", "--run-cache")
+
+    run(first, "git", "clone", "-q", str(first), str(second))
+    run(second, "dvc", "pull", "--run-cache")
+    assert ran(run(second, "dvc", "repro")) == []
+    teacher = second / "models" / "teacher.safetensors"
+    assert teacher.read_bytes() == (finished / "models" / "teacher.safetensors").read_bytes()
+    tracked = run(second, "git", "ls-files").split()
+    assert not [
+        name for name in tracked if not name.startswith("tests/") and b"AWS_SECRET" in (second / name).read_bytes()
+    ]
