@@ -214,9 +214,11 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(
 ) -> None:
     whole = long_run(tmp_path / "whole")
     killed = tmp_path / "killed"
-    command = "import conftest; from test_training import *; long_run(Path(sys.argv[1]))"
+    result = tmp_path / "result"
+    code = "import conftest; from test_training import *; Path(sys.argv[2]).write_bytes(long_run(Path(sys.argv[1])))"
+    command = [sys.executable, "-c", code, str(killed), str(result)]
     for epochs in (1, 3):
-        process = subprocess.Popen([sys.executable, "-c", command, killed], cwd=Path(__file__).parent)
+        process = subprocess.Popen(command, cwd=Path(__file__).parent)
         written, last = 0, None
         while written < epochs and process.poll() is None:
             times = [file.stat().st_mtime_ns for file in killed.glob("*.ckpt")]
@@ -225,7 +227,8 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(
         process.kill()
         assert process.wait() != 0
     capfd.readouterr()
-    assert long_run(killed) == whole
+    subprocess.run(command, cwd=Path(__file__).parent, check=True)
+    assert result.read_bytes() == whole
     output = "".join(capfd.readouterr())
     assert "Epoch 7" in output and "Epoch 0" not in output
 
