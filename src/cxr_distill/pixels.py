@@ -21,7 +21,7 @@ class Decoded(NamedTuple):
     width: int
     height: int
     mode: str
-    sha256: str  # of size and full-size grey pixels: equal for equal pictures, whatever their metadata
+    sha256: str  # of width, height and `pixels`: equal for equal pictures, whatever their metadata
 
 
 def decode(data: bytes, *, size: int) -> Decoded:
@@ -36,13 +36,14 @@ def decode(data: bytes, *, size: int) -> Decoded:
             if width * height > MAX_PIXELS:
                 raise ValueError(f"{width}x{height} pixels is too large")
             mode = image.mode
-            grey = image.convert("L")
+            image.load()
+            grey = image if mode == "L" else image.convert("L")  # converting L to L would copy it
+            small = np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR))
     except UnidentifiedImageError:
         raise ValueError("empty" if not data else "not a JPEG or PNG image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError("its header claims too many pixels") from None
     except (OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"corrupt: {error}") from None
-    digest = sha256(f"{width}x{height}:".encode() + grey.tobytes()).hexdigest()
-    small = np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR))
+    digest = sha256(f"{width}x{height}:".encode() + small.tobytes()).hexdigest()
     return Decoded(small, width, height, mode, digest)
