@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -195,7 +196,7 @@ def on_small_disk(repository: Repository, folder: str, options: str, action: Cal
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as aside:
         shutil.copytree(target, aside, dirs_exist_ok=True)
-        blocks = sum(-(-file.stat().st_size // PAGE) + 1 for file in target.rglob("*")) + 2
+        blocks = sum(-(-file.stat().st_size // PAGE) for file in target.rglob("*")) + 1
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={blocks * PAGE}", "tmpfs", str(target)], check=True)
         try:
             shutil.copytree(aside, target, dirs_exist_ok=True)
@@ -267,12 +268,8 @@ TRAINING_FAULTS: dict[str, Fault] = {"no room for what a run resumes from": no_r
 
 
 def said(output: str) -> str:
-    lines = [line.strip() for line in output.replace("\r", "\n").splitlines()]
-    for start in ("error:", "ERROR:"):
-        for line in lines:
-            if line.startswith(start):
-                return line
-    return ""
+    found = re.findall(r"error: [^\r\n]+", output) or re.findall(r"ERROR: [^\r\n]+", output)
+    return found[0].strip() if found else ""
 
 
 def main() -> int:
