@@ -29,12 +29,15 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from cxr_distill.archive import list_images, open_archive, read_entry  # noqa: E402
 from cxr_distill.classes import CLASSES  # noqa: E402
+from cxr_distill.distillation import DistillationTask  # noqa: E402
 from cxr_distill.losses import distillation_losses  # noqa: E402
-from cxr_distill.models import build_student, build_teacher  # noqa: E402
 from cxr_distill.params.distill import DistillParams  # noqa: E402
-from cxr_distill.params.training import BalanceParams, StudentParams, TeacherParams, ViewParams  # noqa: E402
+from cxr_distill.params.student import StudentParams  # noqa: E402
+from cxr_distill.params.teacher import TeacherParams  # noqa: E402
+from cxr_distill.params.training import BalanceParams, ViewParams  # noqa: E402
 from cxr_distill.pixels import decode  # noqa: E402
-from cxr_distill.tasks import DistillationTask  # noqa: E402
+from cxr_distill.students import build_student  # noqa: E402
+from cxr_distill.teachers import build_teacher  # noqa: E402
 from cxr_distill.training import Images, ViewData  # noqa: E402
 
 ROUNDS = 5

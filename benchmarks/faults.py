@@ -196,7 +196,7 @@ def on_small_disk(repository: Repository, folder: str, options: str, action: Cal
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as aside:
         shutil.copytree(target, aside, dirs_exist_ok=True)
-        blocks = sum(-(-file.stat().st_size // PAGE) for file in target.rglob("*")) + 1
+        blocks = sum(-(-file.stat().st_size // PAGE) for file in target.rglob("*") if file.is_file()) + 1
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={blocks * PAGE}", "tmpfs", str(target)], check=True)
         try:
             shutil.copytree(aside, target, dirs_exist_ok=True)
@@ -286,7 +286,7 @@ def main() -> int:
                 repository.measure(stage)
             for name, fault in faults.items():
                 repository.forget(stage)
-                problem, why = "", ""
+                problem, why, output = "", "", ""
                 try:
                     output = fault(repository, stage, chance)
                     why = said(output)
@@ -303,16 +303,12 @@ def main() -> int:
                 rows.append((name, stage, problem or "yes", "yes" if recovered else "NO", "yes" if equal else "NO"))
                 print(f"{'ok ' if good else 'BAD'} {stage:22} {name:36} {problem or why[:110]}", flush=True)
                 if not good:
-                    print("\n".join(output_tail(repository, half)), flush=True)
+                    print("\n".join([*half, *output.splitlines()[-15:], *again.output().splitlines()[-15:]]), flush=True)
     print("\n| injected | stage | detected | recovered | bytes equal |\n|---|---|---|---|---|")
     for row in rows:
         print(f"| {' | '.join(row)} |")
     print(f"\n{len(rows)} faults, {lost} lost")
     return 1 if lost else 0
-
-
-def output_tail(repository: Repository, half: list[str]) -> list[str]:
-    return [*half, *(repository.folder / "log.txt").read_text(errors="replace").splitlines()[-15:]]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -54,22 +55,32 @@ def run(main: Callable[[], None]) -> NoReturn:
         main()
     except CxrError as error:
         _stop(str(error))
-    except MemoryError:
-        _stop("out of memory; close other programs or make batch_size or image_size smaller")
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        _stop(f"{error.filename or 'a file'}: {error.strerror or error}{'; free some space' if full else ''}")
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
-            raise
-        _stop("out of memory; close other programs or make batch_size or image_size smaller")
     except KeyboardInterrupt:
         _stop("interrupted; `dvc repro` goes on from the last finished epoch", status=130)
+    except Exception as error:
+        if _no_memory(error):
+            _stop("out of memory; close other programs or make batch_size or image_size smaller")
+        if not isinstance(error, OSError):
+            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        _stop(f"{error.filename or 'a file'}: {error.strerror or error}{'; free some space' if full else ''}")
     sys.exit(0)
 
 
+def _no_memory(error: BaseException | None) -> bool:
+    # Each library words it in its own way, and wraps it in whatever it was at.
+    while error is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if re.search("allocate memory|out of memory|bad_alloc|failed to map segment|start new thread", str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _stop(reason: str, status: int = 1) -> NoReturn:
-    print(f"error: {reason}", file=sys.stderr)
+    end_of_bar = "\n" if "tqdm" in sys.modules else ""
+    print(f"{end_of_bar}error: {reason}", file=sys.stderr)
     sys.exit(status)
 
 

@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.training import BalanceParams, SoftTargetParams, StudentParams, TrainerParams, ViewParams
+from cxr_distill.params.student import StudentParams
+from cxr_distill.params.training import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
 from stages.common import load_params, resume_folder, run
 
 TEACHER = Path("models/teacher.safetensors")
@@ -21,9 +22,10 @@ def main() -> None:
     trainer = load_params("trainer", TrainerParams)
 
     from cxr_distill.artifacts import write_table
-    from cxr_distill.models import build_student, write_weights
+    from cxr_distill.distillation import DistillationTask
+    from cxr_distill.models import write_weights
     from cxr_distill.soft_targets import read_soft_targets, target_key
-    from cxr_distill.tasks import DistillationTask
+    from cxr_distill.students import build_student
     from cxr_distill.training import fit, read_images
 
     train, val = read_images(TRAIN), read_images(Path("data/tensors/val.safetensors"))

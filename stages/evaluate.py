@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cxr_distill.errors import CxrError
 from cxr_distill.params.evaluate import EvaluateParams
-from cxr_distill.params.training import StudentParams, TeacherParams
+from cxr_distill.params.student import StudentParams
+from cxr_distill.params.teacher import TeacherParams
 from stages.common import load_params, run
 
 PREDICTIONS = Path("predictions")
@@ -27,8 +28,10 @@ def main() -> None:
     from cxr_distill.artifacts import read_tensors, write_bytes, write_json, write_table
     from cxr_distill.examples import example_picture
     from cxr_distill.inference import predict_logits
-    from cxr_distill.models import build_student, count_parameters, load_teacher, load_weights
+    from cxr_distill.models import count_parameters, load_weights
     from cxr_distill.predictions import predictions_table, read_index, scored_split
+    from cxr_distill.students import build_student
+    from cxr_distill.teachers import load_teacher
 
     if name == "teacher":
         net = load_teacher(teacher, weights)

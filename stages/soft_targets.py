@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cxr_distill.params.training import SoftTargetParams, TeacherParams, ViewParams
+from cxr_distill.params.teacher import TeacherParams
+from cxr_distill.params.training import SoftTargetParams, ViewParams
 from stages.common import load_params, run
 
 TEACHER = Path("models/teacher.safetensors")
@@ -15,8 +16,8 @@ def main() -> None:
     views = load_params("views", ViewParams)
 
     from cxr_distill.artifacts import read_tensors
-    from cxr_distill.models import load_teacher
     from cxr_distill.soft_targets import make_soft_targets, target_key, write_soft_targets
+    from cxr_distill.teachers import load_teacher
 
     train, _ = read_tensors(TRAIN)
     net = load_teacher(teacher, TEACHER)

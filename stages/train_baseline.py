@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cxr_distill.params.training import BalanceParams, SoftTargetParams, StudentParams, TrainerParams, ViewParams
+from cxr_distill.params.student import StudentParams
+from cxr_distill.params.training import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
 from stages.common import load_params, resume_folder, run
 
 
@@ -14,7 +15,8 @@ def main() -> None:
     trainer = load_params("trainer", TrainerParams)
 
     from cxr_distill.artifacts import write_table
-    from cxr_distill.models import build_student, write_weights
+    from cxr_distill.models import write_weights
+    from cxr_distill.students import build_student
     from cxr_distill.tasks import CrossEntropyTask
     from cxr_distill.training import fit, read_images
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cxr_distill.params.training import BalanceParams, TeacherParams, TrainerParams, ViewParams
+from cxr_distill.params.teacher import TeacherParams
+from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
 from stages.common import load_params, resume_folder, run
 
 
@@ -13,8 +14,9 @@ def main() -> None:
     trainer = load_params("trainer", TrainerParams)
 
     from cxr_distill.artifacts import write_table
-    from cxr_distill.models import build_teacher, write_weights
+    from cxr_distill.models import write_weights
     from cxr_distill.tasks import CrossEntropyTask
+    from cxr_distill.teachers import build_teacher
     from cxr_distill.training import fit, read_images
 
     train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))

@@ -22,7 +22,9 @@ from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.evaluate import EvaluateParams
 from cxr_distill.params.preprocess import PreprocessParams
 from cxr_distill.params.strict import parse
-from cxr_distill.params.training import BalanceParams, StudentParams, TeacherParams, TrainerParams, ViewParams
+from cxr_distill.params.student import StudentParams
+from cxr_distill.params.teacher import TeacherParams
+from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
 from cxr_distill.phantom import write_archive
 from cxr_distill.pixels import decode
 from cxr_distill.preprocess import read_archive

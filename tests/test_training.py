@@ -14,21 +14,19 @@ from torch.nn.functional import interpolate
 
 from cxr_distill.artifacts import read_tensors, write_tensors
 from cxr_distill.balance import balanced_order, estimate_batchnorm, film_quality, overlap_weights
+from cxr_distill.distillation import DistillationTask
 from cxr_distill.errors import CxrError
 from cxr_distill.inference import predict_logits
-from cxr_distill.models import (
-    MAX_STUDENT_PARAMETERS,
-    build_student,
-    build_teacher,
-    count_parameters,
-    load_weights,
-    write_weights,
-)
+from cxr_distill.models import count_parameters, load_weights, write_weights
 from cxr_distill.operating_point import set_operating_point
 from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.training import BalanceParams, StudentParams, TeacherParams, TrainerParams, ViewParams
+from cxr_distill.params.student import StudentParams
+from cxr_distill.params.teacher import TeacherParams
+from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
 from cxr_distill.soft_targets import make_soft_targets, read_soft_targets, target_key, write_soft_targets
-from cxr_distill.tasks import CrossEntropyTask, DistillationTask
+from cxr_distill.students import MAX_STUDENT_PARAMETERS, build_student
+from cxr_distill.tasks import CrossEntropyTask
+from cxr_distill.teachers import build_teacher
 from cxr_distill.training import Images, fit
 from cxr_distill.views import apply_view, draw_view, gain_octaves, octaves, stretch, to_input
 

@@ -31,8 +31,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield beside
         beside.replace(path)
-    except OSError as error:
-        raise CxrError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CxrError(f"cannot write {path}: {reason}") from error
     finally:
         beside.unlink(missing_ok=True)
 

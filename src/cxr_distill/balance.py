@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from torch import Tensor, nn
+from torch.nn.functional import log_softmax
 from torch.optim.swa_utils import update_bn
 
 from cxr_distill.views import View, network_input, octaves, to_input
@@ -46,13 +47,17 @@ def balanced_order(labels: Tensor, weights: Tensor | None = None, *, seed: int, 
 def film_quality(images: Tensor) -> NDArray[Any]:
     """Features (N, OCTAVES + 4) of grey uint8 `images` (N, S, S) that tell how a film was taken rather than what it
     shows: share of the contrast in each octave, brightness, contrast, and brightness of the upper and lower border."""
+    return torch.cat([_film_quality(part) for part in images.split(256)]).numpy()
+
+
+def _film_quality(images: Tensor) -> Tensor:
     pixels = to_input(images)
     contrast = pixels.std(dim=(1, 2, 3))
     bands, _ = octaves(pixels)
     shares = [torch.log(band.std(dim=(1, 2, 3)) / (contrast + 1e-3) + 1e-3) for band in bands]
     border = max(1, images.shape[-1] // 12)
     brightness = [part.mean(dim=(1, 2, 3)) for part in (pixels, pixels[..., :border, :], pixels[..., -border:, :])]
-    return torch.stack([*shares, *brightness, contrast], dim=1).numpy()
+    return torch.stack([*shares, *brightness, contrast], dim=1)
 
 
 def overlap_weights(images: Tensor, labels: Tensor, *, strength: float) -> Tensor:
@@ -75,6 +80,12 @@ def balanced_weights(labels: Tensor) -> Tensor:
     normal = labels == 0
     share = normal.float().mean()
     return torch.where(normal, 0.5 / share, 0.5 / (1 - share))
+
+
+def screening_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy (B,) in nats of normal against pneumonia, whichever pneumonia it is; logits (B, K), labels (B,)."""
+    log_p = log_softmax(logits, dim=-1)
+    return -torch.where(labels == 0, log_p[:, 0], log_p[:, 1:].logsumexp(dim=-1))
 
 
 def estimate_batchnorm(net: nn.Module, images: Tensor, labels: Tensor, *, view: View | None = None) -> None:

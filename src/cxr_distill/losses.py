@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
@@ -26,9 +25,3 @@ def distillation_losses(student: Tensor, teacher: Tensor, labels: Tensor, params
     kl = kl_divergence(student, teacher, temperature=params.temperature)
     scale = params.temperature**2 if params.loss == "hinton" else 1 / student.shape[-1]
     return {"ce": ce, "kl": kl, "loss": (1 - params.alpha) * ce + params.alpha * scale * kl}
-
-
-def screening_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy (B,) in nats of normal against pneumonia, whichever pneumonia it is; logits (B, K), labels (B,)."""
-    log_p = log_softmax(logits, dim=-1)
-    return -torch.where(labels == 0, log_p[:, 0], log_p[:, 1:].logsumexp(dim=-1))

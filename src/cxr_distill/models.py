@@ -1,24 +1,15 @@
-"""The networks: a torchvision teacher on grey images, and the three-convolution student."""
+"""What every network has: standardised input, an operating point, weights on disk."""
 
 from __future__ import annotations
 
-from copy import deepcopy
-from itertools import pairwise
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
-import torchvision.models
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from torchvision.models import get_model, list_models
 
 from cxr_distill.artifacts import write_bytes
-from cxr_distill.classes import CLASSES
 from cxr_distill.errors import CxrError
-from cxr_distill.params.training import StudentParams, TeacherParams
-
-MAX_STUDENT_PARAMETERS = 277_000
 
 
 class Standardise(nn.Module):
@@ -44,75 +35,6 @@ class OperatingPoint(nn.Module):
     def forward(self, logits: Tensor) -> Tensor:
         """(B, 3) to the same shape."""
         return torch.cat([logits[:, :1] + self.normal, logits[:, 1:]], dim=1)
-
-
-def build_teacher(params: TeacherParams) -> nn.Module:
-    """A torchvision classifier with grey input (B, 1, S, S) in [0, 1] and one logit per class of CLASSES.
-
-    Raises CxrError for an unknown architecture, or if ImageNet weights cannot be fetched.
-    """
-    if params.arch not in list_models(module=torchvision.models):
-        raise CxrError(f"teacher.arch: torchvision has no classifier {params.arch!r} (try resnet18)")
-    torch.manual_seed(params.seed)
-    if params.pretrained:
-        try:
-            net = get_model(params.arch, weights="DEFAULT")
-        except (URLError, OSError) as error:
-            raise CxrError(
-                f"teacher.pretrained: cannot fetch ImageNet weights ({error}); go online or set it to false"
-            ) from error
-        _replace_last_linear(net)
-    else:
-        net = get_model(params.arch, weights=None, num_classes=len(CLASSES))
-    _make_grey(net)
-    return nn.Sequential(Standardise(), net, OperatingPoint())
-
-
-def _make_grey(net: nn.Module) -> None:
-    name, rgb = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d) and m.in_channels == 3)
-    grey = deepcopy(rgb)
-    grey.in_channels = 1
-    # A grey image is R = G = B, for which summing the three filters is exact.
-    grey.weight = nn.Parameter(rgb.weight.detach().sum(dim=1, keepdim=True))
-    net.set_submodule(name, grey)
-
-
-def _replace_last_linear(net: nn.Module) -> None:
-    name, head = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Linear)][-1]
-    net.set_submodule(name, nn.Linear(head.in_features, len(CLASSES)))
-
-
-def load_teacher(params: TeacherParams, path: Path) -> nn.Module:
-    """A trained teacher from its weights file; ImageNet weights are never asked for."""
-    net = build_teacher(params.model_copy(update={"pretrained": False}))
-    load_weights(net, path)
-    return net
-
-
-def build_student(params: StudentParams) -> nn.Module:
-    """Three convolutions and a linear layer: (B, 1, S, S) in [0, 1] to logits (B, 3).
-
-    Raises CxrError above MAX_STUDENT_PARAMETERS.
-    """
-    torch.manual_seed(params.seed)
-    layers: list[nn.Module] = [Standardise()]
-    for depth, (narrow, wide) in enumerate(pairwise([1, *params.channels])):
-        kernel = params.kernels[depth]
-        stride = 2 if depth == 0 else 1
-        layers += [
-            nn.Conv2d(narrow, wide, kernel, stride=stride, padding=kernel // 2, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.ReLU(inplace=True),
-        ]
-        if depth < 2:
-            layers.append(nn.MaxPool2d(2))
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(params.channels[-1], len(CLASSES)), OperatingPoint()]
-    net = nn.Sequential(*layers)
-    if (count := count_parameters(net)) > MAX_STUDENT_PARAMETERS:
-        raise CxrError(
-            f"student.channels: {count:,} parameters, more than {MAX_STUDENT_PARAMETERS:,}; make a layer narrower"
-        )
-    return net
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -8,8 +8,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from cxr_distill.balance import balanced_weights
-from cxr_distill.losses import screening_losses
+from cxr_distill.balance import balanced_weights, screening_losses
 from cxr_distill.models import OperatingPoint
 from cxr_distill.views import stretch
 

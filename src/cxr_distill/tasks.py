@@ -1,4 +1,4 @@
-"""What is optimised: a base classification task, cross-entropy on labels, and distillation from soft targets."""
+"""What is optimised: a base classification task, and cross-entropy on labels; distillation has its own module."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from cxr_distill.balance import balanced_weights
+from cxr_distill.balance import balanced_weights, screening_losses
 from cxr_distill.classes import p_pneumonia
 from cxr_distill.errors import CxrError
-from cxr_distill.losses import distillation_losses, screening_losses
-from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.strict import Params
 from cxr_distill.params.training import FitParams
 
@@ -35,7 +33,7 @@ class ClassificationTask(LightningModule):
 
     def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
         """Named losses of a batch, `loss` among them being the one to minimise."""
-        raise TypeError("use CrossEntropyTask or DistillationTask")
+        raise TypeError("use a task that says what its loss is")
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         losses = self.losses(batch, self.net(batch["pixels"]))
@@ -90,15 +88,3 @@ class CrossEntropyTask(ClassificationTask):
 
     def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
         return {"loss": cross_entropy(logits, batch["labels"], label_smoothing=self.params.label_smoothing)}
-
-
-class DistillationTask(ClassificationTask):
-    """A student from labels and a teacher's logits on the same views."""
-
-    def __init__(self, net: nn.Module, params: FitParams, distill: DistillParams) -> None:
-        super().__init__(net, params)
-        self.distill = distill
-        self.settings.append(distill)
-
-    def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-        return distillation_losses(logits, batch["teacher"], batch["labels"], self.distill)

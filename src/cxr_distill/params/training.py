@@ -47,20 +47,6 @@ class FitParams(Params):
     seed: Seed
 
 
-class TeacherParams(FitParams):
-    """Section `teacher`."""
-
-    arch: str
-    pretrained: bool
-
-
-class StudentParams(FitParams):
-    """Section `student`: three convolutions of these widths and kernel sizes."""
-
-    channels: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)]
-    kernels: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)]
-
-
 class TrainerParams(Params):
     """Section `trainer`: handed to lightning.Trainer."""
 
