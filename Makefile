@@ -40,8 +40,7 @@ readme:         ## put the table of reports/comparison.md into README.md
 	  -e '/<!-- results -->/,/<!-- \/results -->/{//!d;}' -e '/<!-- results -->/r /dev/stdin' README.md
 
 bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.zip
-	$(RUN) python benchmarks/preprocess.py $(ARCHIVE)
-	$(RUN) python benchmarks/epoch.py $(ARCHIVE)
+	$(RUN) bash -ec 'for what in preprocess epoch pipeline growth; do python -m benchmarks.$$what $(ARCHIVE); done'
 
 faults: $(READY) ## break every stage from outside, on phantoms, and see that nothing is lost: Linux, half an hour
 	$(RUN) unshare --map-root-user --mount python -m benchmarks.faults

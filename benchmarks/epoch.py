@@ -1,6 +1,6 @@
 """One epoch of distillation against the blog post's loop at its best, and against the floor.
 
-`python benchmarks/epoch.py archive.zip [size]`. The blog's loop opens, decodes and resizes the files in every epoch (by
+`python -m benchmarks.epoch archive.zip [size]`. The blog's loop opens, decodes and resizes the files in every epoch (by
 0, 1 or 2 data-loader workers; the best of them counts) and runs the teacher at every step. Ours draws views of tensors
 in memory and looks the teacher up. The floor is the student's own forward, backward and optimiser step on tensors that
 are ready. Same images, student, batch, input size and memory format; every round runs all of them, and ratios are of
@@ -24,21 +24,19 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
-
-from cxr_distill.archive import list_images, open_archive, read_entry  # noqa: E402
-from cxr_distill.classes import CLASSES  # noqa: E402
-from cxr_distill.distillation import DistillationTask  # noqa: E402
-from cxr_distill.losses import distillation_losses  # noqa: E402
-from cxr_distill.params.distill import DistillParams  # noqa: E402
-from cxr_distill.params.student import StudentParams  # noqa: E402
-from cxr_distill.params.teacher import TeacherParams  # noqa: E402
-from cxr_distill.params.training import BalanceParams, ViewParams  # noqa: E402
-from cxr_distill.pixels import decode  # noqa: E402
-from cxr_distill.students import build_student  # noqa: E402
-from cxr_distill.teachers import build_teacher  # noqa: E402
-from cxr_distill.training import Images, ViewData  # noqa: E402
+from cxr_distill.archive import list_images, open_archive, read_entry
+from cxr_distill.classes import CLASSES
+from cxr_distill.distillation import DistillationTask
+from cxr_distill.losses import distillation_losses
+from cxr_distill.params.distill import DistillParams
+from cxr_distill.params.student import StudentParams
+from cxr_distill.params.teacher import TeacherParams
+from cxr_distill.params.training import BalanceParams, ViewParams
+from cxr_distill.pixels import decode
+from cxr_distill.students import build_student
+from cxr_distill.teachers import build_teacher
+from cxr_distill.training import Images, ViewData, quiet_lightning
+from demo.workspace import ROOT
 
 ROUNDS = 5
 IMAGES = 512  # at most, of an archive
@@ -123,6 +121,7 @@ def chunks(images: Images, size: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def main() -> None:
+    quiet_lightning()
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     size = int(sys.argv[2]) if len(sys.argv) > 2 else params["preprocess"]["image_size"]
     how = DistillParams.model_validate(params["distill"])

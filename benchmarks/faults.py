@@ -225,7 +225,7 @@ def little_memory(repository: Repository, stage: str, _: random.Random) -> str:
     while (process := stage_process(repository)) is None and run.process.poll() is None:
         time.sleep(0.01)
     assert process is not None, "the stage was over before the limit"
-    time.sleep(0.3 * repository.seconds[stage])
+    time.sleep(0.5 * repository.seconds[stage])  # past the first imports, which no handler can cover
     limit = process.memory_info().vms + (1 << 20)
     resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
     return ended(run)
@@ -303,7 +303,7 @@ def main() -> int:
                 rows.append((name, stage, problem or "yes", "yes" if recovered else "NO", "yes" if equal else "NO"))
                 print(f"{'ok ' if good else 'BAD'} {stage:22} {name:36} {problem or why[:110]}", flush=True)
                 if not good:
-                    print("\n".join([*half, *output.splitlines()[-15:], *again.output().splitlines()[-15:]]), flush=True)
+                    print(*half, *output.splitlines()[-15:], *again.output().splitlines()[-15:], sep="\n", flush=True)
     print("\n| injected | stage | detected | recovered | bytes equal |\n|---|---|---|---|---|")
     for row in rows:
         print(f"| {' | '.join(row)} |")

@@ -1,4 +1,4 @@
-"""Preprocessing against a plain one-process Pillow loop: `python benchmarks/preprocess.py archive.zip`.
+"""Preprocessing against a plain one-process Pillow loop: `python -m benchmarks.preprocess archive.zip`.
 
 Both read, decode and resize the same images in the same run, in turn; the ratio of each round is printed.
 """
@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from cxr_distill.archive import list_images, open_archive
 from cxr_distill.preprocess import decode_all

@@ -177,7 +177,8 @@ def fit(
     `teacher`: logits float32 (view_count, N, 3) for distillation. The result is a function of the arguments alone,
     whether or not the run goes on from an epoch that an earlier one left in the folder `resume`.
     """
-    _quiet()
+    quiet_lightning()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling fresh memory costs 4% of a step, and nothing here reads it unwritten.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -221,8 +222,7 @@ def fit(
     return pd.DataFrame(best.rows)[HISTORY].round(6)
 
 
-def _quiet() -> None:
-    # Lightning's hints (use more workers, buy a logger) are noise here; its errors still come through.
+def quiet_lightning() -> None:
+    """Silence Lightning's hints (use more workers, buy a logger); its errors still come through."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -1,0 +1,124 @@
+"""What happens to every stage when the data set grows: `python -m benchmarks.growth archive.zip`.
+
+The archive is taken 1, 2, 4 and 8 times, each time as the films of other patients, shifted and compressed anew, so that
+none is a duplicate. The stages run as DVC runs them, in a process each, with one epoch, one view and few resamples. The
+time that a stage takes for a sixteenth of the archive is taken for its start and subtracted; what is left is divided by
+the images that the sizes differ by.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from cxr_distill.archive import Entry, list_images, open_archive, read_entry
+from demo.workspace import ROOT, environment, make_workspace
+
+TIMES = (1, 2, 4, 8)
+STAGES = ("preprocess", "train_teacher", "soft_targets", "train_baseline", "distill", "evaluate distilled")
+ONE_OF_EACH = {
+    "teacher": {"epochs": 1},
+    "student": {"epochs": 1},
+    "soft_targets": {"count": 1},
+    "evaluate": {"bootstrap_resamples": 100},
+}
+
+
+def name_of(entry: Entry, number: int) -> str:
+    """The entry's name as that of copy `number`'s own patient."""
+    folder, _, name = entry.info.filename.rpartition("/")
+    for start in ("person", "NORMAL2-IM-", "IM-"):
+        if name.startswith(start):
+            return f"{folder}/{start}{number}0{name.removeprefix(start)}"
+    raise ValueError(name)
+
+
+def another(content: bytes, number: int) -> bytes:
+    """The picture, `number` columns further to the right."""
+    with Image.open(io.BytesIO(content)) as image:
+        shifted = Image.fromarray(np.roll(np.asarray(image.convert("L")), number, axis=1))
+    file = io.BytesIO()
+    shifted.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def write_grown(archive: Path, target: Path, times: float) -> dict[str, dict[str, int]]:
+    """`archive` `times` over in `target`; returns the images per folder."""
+    counts: Counter[tuple[str, str]] = Counter()
+    with open_archive(archive) as source, ZipFile(target, "w") as grown:
+        entries = list_images(source, {})
+        if times < 1:
+            entries = [entry for entry in entries if entry.folder == "val"] + entries[:: round(1 / times)]
+            entries = list({entry.file: entry for entry in entries}.values())
+        for entry in entries:
+            content = read_entry(source, entry)
+            for number in range(max(1, round(times))):
+                grown.writestr(name_of(entry, number), another(content, number) if number else content)
+                counts[entry.folder, entry.label] += 1
+    folders: dict[str, dict[str, int]] = {}
+    for (folder, label), count in counts.items():
+        folders.setdefault(folder, {})[label] = count
+    return folders
+
+
+def measure(stage: str, workspace: Path) -> tuple[float, float]:
+    """Seconds and peak memory in GB of a stage in a process of its own."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *f"stages.{stage}".split()],
+        cwd=workspace,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"stages.{stage} failed in {workspace}")
+    return time.perf_counter() - begun, usage.ru_maxrss / 2**20
+
+
+def measure_all(archive: Path, times: float) -> tuple[int, dict[str, tuple[float, float]]]:
+    """Images, and seconds and peak memory of every stage, on `archive` `times` over."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder) / "repo"
+        zip_file = workspace / "data/raw/chest-xray-pneumonia.zip"
+        zip_file.parent.mkdir(parents=True)
+        expected = write_grown(archive, zip_file, times)
+        make_workspace(workspace, {**ONE_OF_EACH, "data": {"expected_counts": expected}})
+        images = sum(sum(labels.values()) for labels in expected.values())
+        return images, {stage: measure(stage, workspace) for stage in STAGES}
+
+
+def main() -> None:
+    params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    archive = Path(sys.argv[1]).resolve()
+    few, start = measure_all(archive, 1 / 16)
+    print(f"image_size {params['preprocess']['image_size']}; start measured on {few} images", flush=True)
+    first: dict[str, float] = {}
+    print("| times | images | stage | seconds | ms per image | against 1x | peak GB |\n|---|---|---|---|---|---|---|")
+    for times in TIMES:
+        images, measured = measure_all(archive, times)
+        for stage, (seconds, memory) in measured.items():
+            each = 1000 * (seconds - start[stage][0]) / (images - few)
+            ratio = each / first.setdefault(stage, each)
+            print(
+                f"| {times} | {images} | {stage} | {seconds:.1f} | {each:.2f} | {ratio:.2f} | {memory:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

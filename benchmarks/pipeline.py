@@ -1,0 +1,57 @@
+"""What DVC saves: `python -m benchmarks.pipeline archive.zip`.
+
+A cold `dvc repro` of all stages, one with another alpha, and some with nothing to do, in one repository, one after the
+other. Epochs and views are an eighth of those of params.yaml, so that it takes minutes; what takes no epochs (download,
+preprocessing, evaluation, the start of every stage) weighs more than in a full run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from demo.workspace import ROOT, environment, make_workspace
+
+NO_OPS = 5
+
+
+def timed(workspace: Path, *command: str) -> tuple[float, list[str]]:
+    """Seconds of a command, and the stages that ran."""
+    begun = time.perf_counter()
+    done = subprocess.run(command, cwd=workspace, env=environment(), capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    lines = done.stdout.splitlines()
+    return time.perf_counter() - begun, [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+
+def main() -> None:
+    os.environ["CXR_ARCHIVE"] = str(Path(sys.argv[1]).resolve())
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    shorter = {
+        section: {key: max(1, params[section][key] // 8)}
+        for section, key in (("teacher", "epochs"), ("student", "epochs"), ("soft_targets", "count"))
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder) / "repo"
+        make_workspace(workspace, shorter)
+        (workspace / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n    autostage = false\n")
+        cold, every = timed(workspace, "dvc", "repro")
+        print(f"cold: {cold:.0f} s, {len(every)} stages", flush=True)
+        make_workspace(workspace, {**shorter, "distill": {"alpha": 0.5}})
+        alpha, ran = timed(workspace, "dvc", "repro")
+        print(f"changed alpha: {alpha:.0f} s, {', '.join(ran)}", flush=True)
+        print(f"cold / changed alpha: {cold / alpha:.1f}")
+        no_op = [timed(workspace, "dvc", "repro")[0] for _ in range(NO_OPS)]
+        print(f"nothing to do: median {np.median(no_op):.2f} s ({min(no_op):.2f} to {max(no_op):.2f})")
+
+
+if __name__ == "__main__":
+    main()
