@@ -80,8 +80,9 @@ def _no_memory(error: BaseException | None) -> bool:
 
 def _stop(reason: str, status: int = 1) -> NoReturn:
     end_of_bar = "\n" if "tqdm" in sys.modules else ""
-    print(f"{end_of_bar}error: {reason}", file=sys.stderr)
-    sys.exit(status)
+    print(f"{end_of_bar}error: {reason}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(status)  # exit handlers of libraries fail where memory has run out, after this line
 
 
 def _die_with_dvc() -> None:
