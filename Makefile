@@ -25,7 +25,7 @@ test: $(READY)  ## the tests, all but those of CI itself
 	$(RUN) python -m pytest --ignore=tests/test_ci.py
 
 proof: $(READY) ## that CI re-runs what a change reaches, and no more: pull requests on phantoms, minutes
-	$(RUN) python -m pytest tests/test_ci.py
+	$(RUN) CXR_CI_REPORT=reports/ci.md python -m pytest tests/test_ci.py
 
 lint: $(READY)  ## format check, lint, types
 	$(RUN) ruff format --check .
@@ -39,11 +39,15 @@ readme:         ## put the table of reports/comparison.md into README.md
 	tail -n +3 reports/comparison.md | sed -i \
 	  -e '/<!-- results -->/,/<!-- \/results -->/{//!d;}' -e '/<!-- results -->/r /dev/stdin' README.md
 
-bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.zip
-	$(RUN) bash -ec 'for what in preprocess epoch pipeline growth; do python -m benchmarks.$$what $(ARCHIVE); done'
+# What these two find is kept beside the other reports.
+bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.zip [ORIGINALS=/path/to.zip], an hour
+	$(RUN) bash -euo pipefail -c '{ \
+	  for what in preprocess epoch pipeline growth; do python -m benchmarks.$$what $(ARCHIVE); done; \
+	  for more in $(ORIGINALS); do python -m benchmarks.epoch $$more; done; } | tee reports/speed.md'
 
 faults: $(READY) ## break every stage from outside, on phantoms, and see that nothing is lost: Linux, half an hour
-	$(RUN) unshare --map-root-user --mount python -m benchmarks.faults
+	$(RUN) bash -euo pipefail -c \
+	  'unshare --map-root-user --mount python -m benchmarks.faults | tee reports/faults.md'
 
 audit: $(READY) ## known vulnerabilities of the pinned versions
 	.venv/bin/python -m pip install --quiet pip-audit==2.10.1

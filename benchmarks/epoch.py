@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks import heading, progress
 from cxr_distill.archive import list_images, open_archive, read_entry
 from cxr_distill.classes import CLASSES
 from cxr_distill.distillation import DistillationTask
@@ -158,13 +159,14 @@ def main() -> None:
             faster.append(blog[best] / ours)
             dearer.append(ours / floor)
             times = ", ".join(f"{workers} workers {1000 * seconds:.2f}" for workers, seconds in blog.items())
-            print(
+            progress(
                 f"round {number + 1}, ms per image: blog {times}; ours {1000 * ours:.2f}; floor {1000 * floor:.2f}; "
-                f"blog / ours {faster[-1]:.2f}, ours / floor {dearer[-1]:.2f}",
-                flush=True,
+                f"blog / ours {faster[-1]:.2f}, ours / floor {dearer[-1]:.2f}"
             )
-    for name, ratios in (("blog / ours", faster), ("ours / floor", dearer)):
-        print(f"{name}: median {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    heading(f"One epoch of distillation, {Path(sys.argv[1]).name}, {len(labels)} images, {size} px")
+    for name, ratios in (("the blog's loop / ours", faster), ("ours / the floor", dearer)):
+        print(f"- {name}: {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    print()
 
 
 if __name__ == "__main__":

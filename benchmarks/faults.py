@@ -26,6 +26,7 @@ from typing import Any
 import psutil
 import yaml
 
+from benchmarks import heading, progress
 from demo.workspace import changes, environment, make_workspace, merge
 
 SCHEDULES = {"teacher": {"epochs": 5}, "student": {"epochs": 8}, "soft_targets": {"count": 6}}
@@ -301,13 +302,13 @@ def main() -> int:
                 good = not problem and not half and recovered and equal
                 lost += not good
                 rows.append((name, stage, problem or "yes", "yes" if recovered else "NO", "yes" if equal else "NO"))
-                print(f"{'ok ' if good else 'BAD'} {stage:22} {name:36} {problem or why[:110]}", flush=True)
+                progress(f"{'ok ' if good else 'BAD'} {stage:22} {name:36} {problem or why[:110]}")
                 if not good:
-                    print(*half, *output.splitlines()[-15:], *again.output().splitlines()[-15:], sep="\n", flush=True)
-    print("\n| injected | stage | detected | recovered | bytes equal |\n|---|---|---|---|---|")
+                    progress("\n".join([*half, *output.splitlines()[-15:], *again.output().splitlines()[-15:]]))
+    heading(f"{len(rows)} faults, {lost} lost")
+    print("| injected | stage | detected | recovered | bytes equal |\n|---|---|---|---|---|")
     for row in rows:
         print(f"| {' | '.join(row)} |")
-    print(f"\n{len(rows)} faults, {lost} lost")
     return 1 if lost else 0
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from benchmarks import heading, progress
 from cxr_distill.archive import Entry, list_images, open_archive, read_entry
 from demo.workspace import ROOT, environment, make_workspace
 
@@ -106,18 +107,18 @@ def main() -> None:
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     archive = Path(sys.argv[1]).resolve()
     few, start = measure_all(archive, 1 / 16)
-    print(f"image_size {params['preprocess']['image_size']}; start measured on {few} images", flush=True)
     first: dict[str, float] = {}
-    print("| times | images | stage | seconds | ms per image | against 1x | peak GB |\n|---|---|---|---|---|---|---|")
+    rows = []
     for times in TIMES:
         images, measured = measure_all(archive, times)
         for stage, (seconds, memory) in measured.items():
             each = 1000 * (seconds - start[stage][0]) / (images - few)
             ratio = each / first.setdefault(stage, each)
-            print(
-                f"| {times} | {images} | {stage} | {seconds:.1f} | {each:.2f} | {ratio:.2f} | {memory:.2f} |",
-                flush=True,
-            )
+            rows.append(f"| {times} | {images} | {stage} | {seconds:.1f} | {each:.2f} | {ratio:.2f} | {memory:.2f} |")
+            progress(rows[-1])
+    heading(f"Growth, {params['preprocess']['image_size']} px, start measured on {few} images")
+    print("| times | images | stage | seconds | ms per image | against 1x | peak GB |\n|---|---|---|---|---|---|---|")
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":

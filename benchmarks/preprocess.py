@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks import heading, progress
 from cxr_distill.archive import list_images, open_archive
 from cxr_distill.preprocess import decode_all
 
@@ -31,8 +32,9 @@ def main() -> None:
         decode_all(path, entries, size=96)
         ours = time.perf_counter() - begun
         ratios.append(plain / ours)
-        print(f"plain {len(entries) / plain:.0f} images/s, ours {len(entries) / ours:.0f}, ratio {plain / ours:.2f}")
-    print(f"median ratio {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        progress(f"plain {len(entries) / plain:.0f} images/s, ours {len(entries) / ours:.0f}, ratio {plain / ours:.2f}")
+    heading("Preprocessing against a plain Pillow loop")
+    print(f"{len(entries)} images: {np.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f}).\n")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Callable, Iterator
 from hashlib import md5
 from pathlib import Path
 
 import pytest
-from conftest import run
+from conftest import ROOT, ran, run
 
 AFTER_DISTILL = ["distill", "evaluate@distilled", "compare"]
 EVALUATION = ["evaluate@teacher", "evaluate@baseline", "evaluate@distilled"]
@@ -40,32 +42,56 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
-def proposed(clone: Path) -> tuple[str, str, list[str]]:
-    """Log and summary of CI on the clone's changes, and the stages that ran; refusal shows in the summary."""
-    run(clone, "git", "commit", "-qam", "change")
-    log = run(clone, "python", ".ci/pipeline.py", "HEAD~", check=False)
-    assert "Traceback" not in log, log
-    return log, (clone / "ci-results" / "summary.md").read_text(), re.findall(r"Running stage '([^']+)'", log)
+@pytest.fixture(scope="module")
+def rows() -> Iterator[list[str]]:
+    """What each case did, for the report that `make proof` leaves."""
+    rows: list[str] = []
+    yield rows
+    if report := os.environ.get("CXR_CI_REPORT"):
+        head = "# What CI re-runs\n\nPull requests on phantoms, as `make proof` saw them.\n\n"
+        (ROOT / report).write_text(head + "| case | stages that ran | CI says |\n|---|---|---|\n" + "".join(rows))
 
 
-def test_a_change_of_the_readme_runs_nothing_and_passes(clone: Path) -> None:
+Proposed = Callable[[], tuple[str, str, list[str]]]
+
+
+@pytest.fixture
+def proposed(request: pytest.FixtureRequest, clone: Path, rows: list[str]) -> Proposed:
+    """Commits the clone's changes, runs CI: log, summary, and the stages that ran; refusal shows in the summary."""
+
+    def propose() -> tuple[str, str, list[str]]:
+        run(clone, "git", "commit", "-qam", "change")
+        log = run(clone, "python", ".ci/pipeline.py", "HEAD~", check=False)
+        assert "Traceback" not in log, log
+        summary = (clone / "ci-results" / "summary.md").read_text()
+        stages = ran(log)
+        refused = re.search(r"\*\*Refused:\*\* ([^:;]+)", summary)
+        said = "phantoms alone; " * ("phantoms alone" in summary) + (refused[1] if refused else "passes")
+        case = request.node.name.removeprefix("test_").replace("_", " ")
+        rows.append(f"| {case} | {', '.join(stages) or 'none'} | {said} |\n")
+        return log, summary, stages
+
+    return propose
+
+
+def test_a_change_of_the_readme_runs_nothing_and_passes(clone: Path, proposed: Proposed) -> None:
     edit(clone / "README.md", "# cxr-distill", "# cxr-distill!")
-    _, summary, ran = proposed(clone)
-    assert ran == [] and "Refused" not in summary
+    _, summary, stages = proposed()
+    assert stages == [] and "Refused" not in summary
 
 
-def test_a_change_of_evaluation_runs_evaluation_alone(clone: Path) -> None:
+def test_a_change_of_evaluation_runs_evaluation_alone(clone: Path, proposed: Proposed) -> None:
     edit(clone / "src/cxr_distill/metrics.py", '"n": len(labels),', '"n": len(labels), "more": 1,')
-    _, summary, ran = proposed(clone)
-    assert ran == [*EVALUATION, "evaluate_set@blog_best", "evaluate_set@teacher_only", "compare"]
+    _, summary, stages = proposed()
+    assert stages == [*EVALUATION, "evaluate_set@blog_best", "evaluate_set@teacher_only", "compare"]
     assert "commit these" in summary and "test.more" in summary
     assert json.loads((clone / "ci-results/metrics/teacher.json").read_text())["test"]["more"] == 1
 
 
-def test_a_changed_alpha_without_its_lock_is_run_shown_and_asked_for(clone: Path) -> None:
+def test_a_changed_alpha_without_its_lock_is_run_shown_and_asked_for(clone: Path, proposed: Proposed) -> None:
     edit(clone / "params.yaml", "distill:\n  alpha: 0.9", "distill:\n  alpha: 0.25")
-    _, summary, ran = proposed(clone)
-    assert ran == AFTER_DISTILL and "commit these" in summary
+    _, summary, stages = proposed()
+    assert stages == AFTER_DISTILL and "commit these" in summary
     assert "distill.alpha" in summary and "## Metrics" in summary
     # What CI made is what passes once it is committed: it is run again, and gives the same bytes.
     for name in ("dvc.lock", "metrics", "plots", "reports"):
@@ -73,37 +99,37 @@ def test_a_changed_alpha_without_its_lock_is_run_shown_and_asked_for(clone: Path
     run(clone, "git", "add", "-A", "dvc.lock", "metrics", "plots", "reports")
     run(clone, "rm", "-rf", ".dvc/cache", "models", "data", "predictions")
     run(clone, "git", "reset", "-q", "--soft", "HEAD~")
-    _, summary, ran = proposed(clone)
-    assert ran == AFTER_DISTILL and "Refused" not in summary
+    _, summary, stages = proposed()
+    assert stages == AFTER_DISTILL and "Refused" not in summary
 
 
-def test_a_change_of_the_teacher_retrains_the_teacher_and_what_hangs_on_it(clone: Path) -> None:
-    edit(clone / "params.yaml", "  arch: resnet18", "  arch: mobilenet_v3_small")
-    _, summary, ran = proposed(clone)
+def test_a_change_of_the_teacher_retrains_the_teacher_and_what_hangs_on_it(clone: Path, proposed: Proposed) -> None:
+    edit(clone / "src/cxr_distill/teachers.py", "manual_seed(params.seed)", "manual_seed(params.seed + 1)")
+    _, summary, stages = proposed()
     assert "commit these" in summary
-    assert ran[:2] == ["train_teacher", "soft_targets"] and "train_baseline" not in ran and "distill" in ran
+    assert stages[:2] == ["train_teacher", "soft_targets"] and "train_baseline" not in stages and "distill" in stages
 
 
-def test_a_figure_that_is_not_the_locks_is_refused(clone: Path) -> None:
+def test_a_figure_that_is_not_the_locks_is_refused(clone: Path, proposed: Proposed) -> None:
     path = clone / "metrics/distilled.json"
     path.write_text(re.sub(r'"accuracy": [0-9.]+', '"accuracy": 0.999', path.read_text()))
-    _, summary, ran = proposed(clone)
-    assert ran == [] and "not what dvc.lock names: metrics/distilled.json" in summary
+    _, summary, stages = proposed()
+    assert stages == [] and "not what dvc.lock names: metrics/distilled.json" in summary
 
 
-def test_a_figure_forged_together_with_its_lock_is_refused(clone: Path) -> None:
+def test_a_figure_forged_together_with_its_lock_is_refused(clone: Path, proposed: Proposed) -> None:
     path = clone / "metrics/distilled.json"
     old = path.read_bytes()
     path.write_bytes(re.sub(rb'"accuracy": [0-9.]+', b'"accuracy": 0.999', old))
     edit(clone / "dvc.lock", md5(old).hexdigest(), md5(path.read_bytes()).hexdigest())
-    _, summary, ran = proposed(clone)
-    assert "evaluate@distilled" in ran and "distill" not in ran
+    _, summary, stages = proposed()
+    assert "evaluate@distilled" in stages and "distill" not in stages
     assert "does not give what was committed" in summary and "metrics/distilled.json" in summary
 
 
-def test_without_a_cache_the_scope_is_shown_on_phantoms(clone: Path) -> None:
+def test_without_a_cache_the_scope_is_shown_on_phantoms(clone: Path, proposed: Proposed) -> None:
     run(clone, "dvc", "remote", "remove", "team")
     edit(clone / "params.yaml", "distill:\n  alpha: 0.9", "distill:\n  alpha: 0.25")
-    _, summary, _ = proposed(clone)
+    _, summary, _ = proposed()
     assert f"on phantoms alone. Stages that run: {', '.join(AFTER_DISTILL)}." in summary
     assert "dvc.lock is older than the code" in summary
