@@ -39,7 +39,7 @@ readme:         ## put the table of reports/comparison.md into README.md
 	tail -n +3 reports/comparison.md | sed -i \
 	  -e '/<!-- results -->/,/<!-- \/results -->/{//!d;}' -e '/<!-- results -->/r /dev/stdin' README.md
 
-# What these two find is kept beside the other reports.
+# What these find is kept beside the other reports.
 bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.zip [ORIGINALS=/path/to.zip], an hour
 	$(RUN) bash -euo pipefail -c '{ \
 	  for what in preprocess epoch pipeline growth; do python -m benchmarks.$$what $(ARCHIVE); done; \
@@ -55,11 +55,7 @@ audit: $(READY) ## known vulnerabilities of the pinned versions
 
 MINUTES ?= 10
 fuzz: $(READY)  ## fuzz archive, names, pictures and parameters for MINUTES each
-	$(RUN) bash -c 'for target in archive names picture parameters yaml; do \
-	  end=$$((SECONDS + 60 * $(MINUTES))); \
-	  while [ $$SECONDS -lt $$end ]; do \
-	    CXR_FUZZ=fuzz python -m pytest tests/test_fuzz.py -k $$target --hypothesis-seed=$$RANDOM || exit 1; \
-	  done; done'
+	$(RUN) bash -euo pipefail -c 'python -m benchmarks.fuzz $(MINUTES) | tee reports/fuzz.md'
 
 clean:          ## remove what demo and the tools left
 	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -25,17 +28,26 @@ METADATA = "cxr-distill"
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it if the block ends well, and is removed if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """A temporary path beside `path` that replaces it if the block ends well, and is removed if not.
+
+    What a killed process left half-written there is removed first.
+    """
+    start = f".{path.name}.{platform.node()}."
+    beside = path.with_name(f"{start}{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{escape(start)}*.part"):
+            pid = left.suffixes[-2].removeprefix(".")
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+                left.unlink()
         yield beside
         beside.replace(path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CxrError(f"cannot write {path}: {reason}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk even what is not there cannot be removed
+            beside.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -1,0 +1,59 @@
+"""Fuzz what comes from outside, longer than the tests do: `python -m benchmarks.fuzz MINUTES [target...]`.
+
+Each target is a property of tests/test_fuzz.py, run with new seeds until its minutes are over or something is found.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+from benchmarks import heading, progress
+from demo.workspace import ROOT
+
+TARGETS = {
+    "archive": "bytes of the zip changed, cut, repeated",
+    "names": "any names in the zip",
+    "picture": "bytes of JPEG, PNG, GIF, TIFF, BMP changed, cut, repeated",
+    "parameters": "any values in params.yaml",
+    "yaml": "any text as params.yaml",
+}
+EXAMPLES = 2000  # of the profile `fuzz` in tests/test_fuzz.py
+
+
+def fuzz(target: str, minutes: float) -> tuple[int, str]:
+    """Examples tried, and what was found ("" for nothing)."""
+    end, tried = time.monotonic() + 60 * minutes, 0
+    while time.monotonic() < end:
+        seed = random.randrange(1 << 32)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "tests/test_fuzz.py", "-k", target, f"--hypothesis-seed={seed}"],
+            cwd=ROOT,
+            env={**os.environ, "CXR_FUZZ": "fuzz"},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            progress(done.stdout)
+            return tried, f"seed {seed}"
+        tried += EXAMPLES
+        progress(f"{target}: {tried} examples")
+    return tried, ""
+
+
+def main() -> int:
+    minutes = float(sys.argv[1])
+    wanted = sys.argv[2:] or list(TARGETS)
+    found = {target: fuzz(target, minutes) for target in wanted}
+    heading(f"Fuzzing, {minutes:g} minutes each")
+    print("| target | what | examples | found |\n|---|---|---|---|")
+    for target, (tried, what) in found.items():
+        print(f"| {target} | {TARGETS[target]} | {tried:,} | {what or 'nothing'} |")
+    return 1 if any(what for _, what in found.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
