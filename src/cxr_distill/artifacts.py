@@ -38,7 +38,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f"{escape(start)}*.part"):
             pid = left.suffixes[-2].removeprefix(".")
-            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            if pid.isdigit() and not _runs(int(pid)):
                 left.unlink()
         yield beside
         beside.replace(path)
@@ -48,6 +48,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # on a read-only disk even what is not there cannot be removed
             beside.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def write_bytes(path: Path, content: bytes) -> None:
