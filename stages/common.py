@@ -53,13 +53,13 @@ def run(main: Callable[[], None]) -> NoReturn:
     _die_with_dvc()
     try:
         main()
-    except CxrError as error:
-        _stop(str(error))
     except KeyboardInterrupt:
-        _stop("interrupted; `dvc repro` goes on from the last finished epoch", status=130)
+        _stop("interrupted; `dvc repro` goes on", status=130)
     except Exception as error:
         if _no_memory(error):
             _stop("out of memory; close other programs or make batch_size or image_size smaller")
+        if isinstance(error, CxrError):
+            _stop(str(error))
         if not isinstance(error, OSError):
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

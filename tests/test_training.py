@@ -20,6 +20,7 @@ from cxr_distill.inference import predict_logits
 from cxr_distill.models import count_parameters, load_weights, write_weights
 from cxr_distill.operating_point import set_operating_point
 from cxr_distill.params.distill import DistillParams
+from cxr_distill.params.strict import parse
 from cxr_distill.params.student import StudentParams
 from cxr_distill.params.teacher import TeacherParams
 from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
@@ -31,7 +32,7 @@ from cxr_distill.training import Images, fit
 from cxr_distill.views import apply_view, draw_view, gain_octaves, octaves, stretch, to_input
 
 FIT = {"epochs": 2, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.05, "label_smoothing": 0.0, "seed": 0}
-STUDENT = StudentParams(**FIT, channels=[4, 8, 8], kernels=[3, 3, 3])
+STUDENT = StudentParams(**FIT, arch="plain", channels=[4, 8, 8])
 TEACHER = TeacherParams(**FIT, arch="resnet18", pretrained=False)
 VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
@@ -63,6 +64,19 @@ def test_committed_student_has_three_convolutions_and_fits_the_budget() -> None:
     assert student(torch.rand(2, 1, 96, 96)).shape == (2, 3)
     with pytest.raises(CxrError, match=r"student\.channels"):
         build_student(params.model_copy(update={"channels": [64, 128, 512]}))
+
+
+def test_residual_student_fits_the_budget_and_sees_where_things_are() -> None:
+    student = build_student(STUDENT.model_copy(update={"arch": "residual", "channels": [32, 48, 64, 96]})).eval()
+    assert 250_000 < count_parameters(student) <= MAX_STUDENT_PARAMETERS
+    pixels = torch.rand(2, 1, 96, 96)
+    assert student(pixels).shape == (2, 3)
+    assert student[:-4](pixels).shape == (2, 96, 6, 6)  # what global average pooling gets
+
+
+def test_plain_student_without_three_widths_is_one_clear_error() -> None:
+    with pytest.raises(CxrError, match=r"student: .*three channels"):
+        parse(StudentParams, {**FIT, "arch": "plain", "channels": [4, 8]}, "student")
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])

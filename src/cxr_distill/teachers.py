@@ -17,8 +17,8 @@ from cxr_distill.models import OperatingPoint, Standardise, load_weights
 from cxr_distill.params.teacher import TeacherParams
 
 
-def build_teacher(params: TeacherParams) -> nn.Module:
-    """A torchvision classifier with grey input (B, 1, S, S) in [0, 1] and one logit per class of CLASSES.
+def build_teacher(params: TeacherParams, *, classes: int = len(CLASSES)) -> nn.Module:
+    """A torchvision classifier of grey input (B, 1, S, S) in [0, 1], with logits (B, `classes`).
 
     Raises CxrError for an unknown architecture, or if ImageNet weights cannot be fetched.
     """
@@ -32,9 +32,9 @@ def build_teacher(params: TeacherParams) -> nn.Module:
             raise CxrError(
                 f"teacher.pretrained: cannot fetch ImageNet weights ({error}); go online or set it to false"
             ) from error
-        _replace_last_linear(net)
+        _replace_last_linear(net, classes)
     else:
-        net = get_model(params.arch, weights=None, num_classes=len(CLASSES))
+        net = get_model(params.arch, weights=None, num_classes=classes)
     _make_grey(net)
     return nn.Sequential(Standardise(), net, OperatingPoint())
 
@@ -48,9 +48,9 @@ def _make_grey(net: nn.Module) -> None:
     net.set_submodule(name, grey)
 
 
-def _replace_last_linear(net: nn.Module) -> None:
+def _replace_last_linear(net: nn.Module, classes: int) -> None:
     name, head = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Linear)][-1]
-    net.set_submodule(name, nn.Linear(head.in_features, len(CLASSES)))
+    net.set_submodule(name, nn.Linear(head.in_features, classes))
 
 
 def load_teacher(params: TeacherParams, path: Path) -> nn.Module:
