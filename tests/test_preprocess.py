@@ -169,3 +169,11 @@ def test_colour_and_grey_copies_of_an_image_decode_alike_and_keep_their_size() -
     grey, colour = (decode(jpeg(mode=mode), size=16) for mode in ("L", "RGB"))
     assert (grey.width, grey.height, grey.mode, colour.mode) == (50, 40, "L", "RGB")
     assert np.abs(grey.pixels.astype(int) - colour.pixels.astype(int)).max() <= 3
+
+
+def test_a_zip_of_a_version_to_come_is_one_clear_error(phantoms: Path, tmp_path: Path) -> None:
+    content = bytearray(phantoms.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99  # version needed to extract
+    (tmp_path / "new.zip").write_bytes(content)
+    with pytest.raises(CxrError, match="not a readable zip"):
+        read_archive(tmp_path / "new.zip", PARAMS, COUNTS)

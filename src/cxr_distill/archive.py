@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ def open_archive(path: Path) -> ZipFile:
     """The archive for reading. Raises CxrError if it is missing or not a whole zip."""
     try:
         return ZipFile(path)
-    except (OSError, BadZipFile, LargeZipFile, ValueError) as error:
+    except (OSError, BadZipFile, LargeZipFile, ValueError, NotImplementedError, struct.error) as error:
         raise CxrError(f"{path} is not a readable zip ({error}); run `dvc repro -f download`") from error
 
 
