@@ -28,7 +28,7 @@ from cxr_distill.soft_targets import make_soft_targets, read_soft_targets, targe
 from cxr_distill.students import MAX_STUDENT_PARAMETERS, build_student
 from cxr_distill.tasks import CrossEntropyTask
 from cxr_distill.teachers import build_teacher
-from cxr_distill.training import Images, fit
+from cxr_distill.training import Images, ViewData, fit
 from cxr_distill.views import apply_view, draw_view, gain_octaves, octaves, stretch, to_input
 
 FIT = {"epochs": 2, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.05, "label_smoothing": 0.0, "seed": 0}
@@ -38,7 +38,7 @@ VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
     gamma=0.2, detail=0.3, erase=0.2,
 )  # fmt: skip
-BALANCE = BalanceParams(film_quality=0.5, widths=[0.85, 1.0, 1.3])
+BALANCE = BalanceParams(classes=True, batchnorm="images", film_quality=0.5, widths=[0.85, 1.0, 1.3])
 TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
 
 
@@ -126,6 +126,14 @@ def test_an_epoch_shows_as_many_normal_as_pneumonia_images_each_once() -> None:
     assert not torch.equal(order, balanced_order(labels, seed=0, epoch=2))
 
 
+def test_an_unbalanced_epoch_shows_every_image_once() -> None:
+    order = ViewData(
+        TRAIN, VAL, VIEWS, BALANCE.model_copy(update={"classes": False}),
+        batch_size=8, seed=0, view_count=None, teacher=None,
+    ).train_dataloader().order  # fmt: skip
+    assert sorted(order.tolist()) == list(range(48)) != order.tolist()
+
+
 def test_film_quality_tells_less_of_the_class_under_overlap_weights() -> None:
     sharp = np.random.default_rng(0).integers(0, 255, (200, 32, 32))
     soft = (sharp + np.roll(sharp, 1, 1) + np.roll(sharp, 1, 2)) // 3
@@ -191,6 +199,15 @@ def test_batchnorm_takes_the_statistics_of_balanced_training_images() -> None:
     assert not net.training
     estimate_batchnorm(net, pixels, labels, view=(view := draw_view(48, VIEWS, number=0)))
     assert torch.allclose(net[0].running_mean, apply_view(pixels[rows], view.rows(rows)).mean(), atol=1e-5)
+
+
+@pytest.mark.parametrize("source", ["images", "views"])
+def test_batchnorm_of_a_trained_network_is_that_of_images_or_of_views(source: str) -> None:
+    balance = BALANCE.model_copy(update={"batchnorm": source, "widths": []})
+    fit(CrossEntropyTask(net := build_student(STUDENT), STUDENT), TRAIN, VAL, VIEWS, balance, TRAINER)
+    kept = net[2].running_mean.clone()
+    estimate_batchnorm(net, torch.from_numpy(TRAIN.pixels), torch.from_numpy(TRAIN.labels).long())
+    assert torch.equal(kept, net[2].running_mean) == (source == "images")
 
 
 def weights(net: nn.Module) -> bytes:

@@ -44,6 +44,11 @@ def balanced_order(labels: Tensor, weights: Tensor | None = None, *, seed: int, 
     return drawn[torch.randperm(len(drawn), generator=generator)]
 
 
+def shuffled_order(count: int, *, seed: int, epoch: int) -> Tensor:
+    """Row numbers of one epoch, shuffled: every one of `count` rows."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed((seed << 20) + epoch))
+
+
 def film_quality(images: Tensor) -> NDArray[Any]:
     """Features (N, OCTAVES + 4) of grey uint8 `images` (N, S, S) that tell how a film was taken rather than what it
     shows: share of the contrast in each octave, brightness, contrast, and brightness of the upper and lower border."""

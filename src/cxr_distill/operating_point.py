@@ -32,8 +32,8 @@ def set_operating_point(net: nn.Module, images: Tensor, labels: Tensor, *, width
     weights, repeated = balanced_weights(labels).repeat(len(widths)), labels.repeat(len(widths))
 
     def loss(shift: float) -> float:
-        shifted = logits + torch.tensor([shift, 0.0, 0.0])
-        return float((screening_losses(shifted.double(), repeated) * weights).mean())
+        point.normal.fill_(shift)
+        return float((screening_losses(point(logits).double(), repeated) * weights).mean())
 
     shift = float(minimize_scalar(loss, bounds=(-10, 10), method="bounded").x)
     point.normal.fill_(shift)

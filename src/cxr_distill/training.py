@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cxr_distill.artifacts import read_tensors
-from cxr_distill.balance import balanced_order, estimate_batchnorm, overlap_weights
+from cxr_distill.balance import balanced_order, estimate_batchnorm, overlap_weights, shuffled_order
 from cxr_distill.errors import CxrError
 from cxr_distill.operating_point import set_operating_point
 from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
@@ -92,7 +92,9 @@ class ViewData(LightningDataModule):
         super().__init__()
         self.views, self.batch_size, self.seed, self.view_count = views, batch_size, seed, view_count
         self.pixels, self.labels = torch.from_numpy(train.pixels), torch.from_numpy(train.labels).long()
-        self.weights = overlap_weights(self.pixels, self.labels, strength=balance.film_quality)
+        self.weights = None
+        if balance.classes:
+            self.weights = overlap_weights(self.pixels, self.labels, strength=balance.film_quality)
         self.val_pixels, self.val_labels = torch.from_numpy(val.pixels), torch.from_numpy(val.labels).long()
         self.teacher = None if teacher is None else torch.from_numpy(teacher)
 
@@ -102,11 +104,15 @@ class ViewData(LightningDataModule):
             epoch, rank, world = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
         if self.batch_size % world:
             raise CxrError(f"batch_size {self.batch_size} cannot be shared by {world} processes; make it a multiple")
+        if self.weights is None:
+            order = shuffled_order(len(self.labels), seed=self.seed, epoch=epoch)
+        else:
+            order = balanced_order(self.labels, self.weights, seed=self.seed, epoch=epoch)
         number = epoch if self.view_count is None else epoch % self.view_count
         return Batches(
             self.pixels,
             self.labels,
-            balanced_order(self.labels, self.weights, seed=self.seed, epoch=epoch),
+            order,
             self.batch_size,
             draw_view(len(self.labels), self.views, number=number),
             None if self.teacher is None else self.teacher[number],
@@ -194,7 +200,9 @@ def fit(
         teacher=teacher,
     )
     best = _Best(seed=task.params.seed)
-    callbacks: list[Callback] = [_BatchNormOfWholeImages(data), best, TQDMProgressBar(refresh_rate=10)]
+    callbacks: list[Callback] = [best, TQDMProgressBar(refresh_rate=10)]
+    if balance.batchnorm == "images":
+        callbacks.insert(0, _BatchNormOfWholeImages(data))
     left = None
     if resume is not None:
         arrays = [train.pixels, train.labels, val.pixels, val.labels, *([] if teacher is None else [teacher])]

@@ -24,8 +24,10 @@ class ViewParams(Params):
 
 
 class BalanceParams(Params):
-    """Section `balance`."""
+    """Section `balance`: what keeps a network from calling everything pneumonia."""
 
+    classes: bool
+    batchnorm: Literal["images", "views"]
     film_quality: Fraction
     widths: list[Annotated[Number, Field(ge=0.5, le=2)]]
 
