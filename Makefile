@@ -49,13 +49,14 @@ faults: $(READY) ## break every stage from outside, on phantoms, and see that no
 	$(RUN) bash -euo pipefail -c \
 	  'unshare --map-root-user --mount python -m benchmarks.faults | tee reports/faults.md'
 
-audit: $(READY) ## known vulnerabilities of the pinned versions
-	.venv/bin/python -m pip install --quiet pip-audit==2.10.1
-	$(RUN) pip-audit --require-hashes --disable-pip -r requirements.lock
+audit:          ## known vulnerabilities of the pinned versions (asks PyPI)
+	$(PYTHON) -m venv .audit
+	.audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	.audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
 
 MINUTES ?= 10
 fuzz: $(READY)  ## fuzz archive, names, pictures and parameters for MINUTES each
 	$(RUN) bash -euo pipefail -c 'python -m benchmarks.fuzz $(MINUTES) | tee reports/fuzz.md'
 
 clean:          ## remove what demo and the tools left
-	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .demo .audit .pytest_cache .mypy_cache .ruff_cache .hypothesis
