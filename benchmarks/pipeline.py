@@ -1,7 +1,7 @@
 """What DVC saves: `python -m benchmarks.pipeline archive.zip`.
 
 A cold `dvc repro` of all stages, one with another alpha, and some with nothing to do, in one repository, one after the
-other. Epochs and views are an eighth of those of params.yaml, so that it takes minutes; what takes no epochs (download,
+other. Epochs and views are a sixteenth of those of params.yaml, so that it takes minutes; what takes no epochs (download,
 preprocessing, evaluation, the start of every stage) weighs more than in a full run.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
     os.environ["CXR_ARCHIVE"] = str(Path(sys.argv[1]).resolve())
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     shorter = {
-        section: {key: max(1, params[section][key] // 8)}
+        section: {key: max(1, params[section][key] // 16)}
         for section, key in (("teacher", "epochs"), ("student", "epochs"), ("soft_targets", "count"))
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ def main() -> None:
         alpha, ran = timed(workspace, "dvc", "repro")
         progress(f"changed alpha: {alpha:.0f} s")
         no_op = [timed(workspace, "dvc", "repro")[0] for _ in range(NO_OPS)]
-    heading("What DVC saves, on an eighth of the epochs and views")
+    heading("What DVC saves, on a sixteenth of the epochs and views")
     print(f"- cold `dvc repro`, {len(every)} stages: {cold:.0f} s")
     print(f"- with another alpha ({', '.join(ran)}): {alpha:.0f} s, {cold / alpha:.1f} times less")
     print(f"- with nothing to do: {np.median(no_op):.2f} s ({min(no_op):.2f} to {max(no_op):.2f})\n")
