@@ -41,9 +41,10 @@ readme:         ## put the table of reports/comparison.md into README.md
 
 # What these find is kept beside the other reports.
 bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.zip [ORIGINALS=/path/to.zip], an hour
-	$(RUN) bash -euo pipefail -c '{ \
+	$(RUN) bash -euo pipefail -c '{ echo "# Speed"; echo; \
 	  for what in preprocess epoch pipeline growth; do python -m benchmarks.$$what $(ARCHIVE); done; \
-	  for more in $(ORIGINALS); do python -m benchmarks.epoch $$more; done; } | tee reports/speed.md'
+	  for more in $(ORIGINALS); do python -m benchmarks.preprocess $$more; python -m benchmarks.epoch $$more; done; \
+	} | tee reports/speed.md'
 
 faults: $(READY) ## break every stage from outside, on phantoms, and see that nothing is lost: Linux, half an hour
 	$(RUN) bash -euo pipefail -c \

@@ -11,12 +11,11 @@ from importlib.metadata import version
 import stages  # noqa: F401  (puts src/ on the path)
 
 
-def heading(text: str) -> None:
+def heading(text: str, *, level: int = 2) -> None:
     """A heading, and the machine and versions that what follows was measured with."""
+    machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "dvc"))
-    print(
-        f"## {text}\n\n{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {versions}.\n"
-    )
+    print(f"{'#' * level} {text}\n\n{machine}, {versions}.\n")
 
 
 def progress(text: str) -> None:

@@ -305,7 +305,7 @@ def main() -> int:
                 progress(f"{'ok ' if good else 'BAD'} {stage:22} {name:36} {problem or why[:110]}")
                 if not good:
                     progress("\n".join([*half, *output.splitlines()[-15:], *again.output().splitlines()[-15:]]))
-    heading(f"{len(rows)} faults, {lost} lost")
+    heading(f"{len(rows)} faults, {lost} lost", level=1)
     print("| injected | stage | detected | recovered | bytes equal |\n|---|---|---|---|---|")
     for row in rows:
         print(f"| {' | '.join(row)} |")

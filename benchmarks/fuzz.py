@@ -48,7 +48,7 @@ def main() -> int:
     minutes = float(sys.argv[1])
     wanted = sys.argv[2:] or list(TARGETS)
     found = {target: fuzz(target, minutes) for target in wanted}
-    heading(f"Fuzzing, {minutes:g} minutes each")
+    heading(f"Fuzzing, {minutes:g} minutes each", level=1)
     print("| target | what | examples | found |\n|---|---|---|---|")
     for target, (tried, what) in found.items():
         print(f"| {target} | {TARGETS[target]} | {tried:,} | {what or 'nothing'} |")

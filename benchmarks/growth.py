@@ -75,7 +75,7 @@ def write_grown(archive: Path, target: Path, times: float) -> dict[str, dict[str
 
 
 def measure(stage: str, workspace: Path) -> tuple[float, float]:
-    """Seconds and peak memory in GB of a stage in a process of its own."""
+    """Seconds and peak memory in GiB of a stage in a process of its own."""
     begun = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", *f"stages.{stage}".split()],
@@ -117,7 +117,7 @@ def main() -> None:
             rows.append(f"| {times} | {images} | {stage} | {seconds:.1f} | {each:.2f} | {ratio:.2f} | {memory:.2f} |")
             progress(rows[-1])
     heading(f"Growth, {params['preprocess']['image_size']} px, start measured on {few} images")
-    print("| times | images | stage | seconds | ms per image | against 1x | peak GB |\n|---|---|---|---|---|---|---|")
+    print("| times | images | stage | seconds | ms per image | against 1x | peak GiB |\n|---|---|---|---|---|---|---|")
     print("\n".join(rows))
 
 

@@ -1,8 +1,8 @@
 """What DVC saves: `python -m benchmarks.pipeline archive.zip`.
 
 A cold `dvc repro` of all stages, one with another alpha, and some with nothing to do, in one repository, one after the
-other. Epochs and views are a sixteenth of those of params.yaml, so that it takes minutes; what takes no epochs (download,
-preprocessing, evaluation, the start of every stage) weighs more than in a full run.
+other. Epochs and views are a sixteenth of those of params.yaml, so that it takes minutes; what takes no epochs
+(download, preprocessing, evaluation, the start of every stage) weighs more than in a full run.
 """
 
 from __future__ import annotations
