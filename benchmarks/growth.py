@@ -118,7 +118,7 @@ def main() -> None:
             progress(rows[-1])
     heading(f"Growth, {params['preprocess']['image_size']} px, start measured on {few} images")
     print("| times | images | stage | seconds | ms per image | against 1x | peak GiB |\n|---|---|---|---|---|---|---|")
-    print("\n".join(rows))
+    print("\n".join(rows), end="\n\n")
 
 
 if __name__ == "__main__":
