@@ -68,7 +68,8 @@ def proposed(request: pytest.FixtureRequest, clone: Path, rows: list[str]) -> Pr
         refused = re.search(r"\*\*Refused:\*\* ([^:;]+)", summary)
         said = "phantoms alone; " * ("phantoms alone" in summary) + (refused[1] if refused else "passes")
         case = request.node.name.removeprefix("test_").replace("_", " ")
-        rows.append(f"| {case} | {', '.join(stages) or 'none'} | {said} |\n")
+        on_phantoms = re.search(r"Stages that run: ([^.]*)", summary)
+        rows.append(f"| {case} | {on_phantoms[1] if on_phantoms else ', '.join(stages) or 'none'} | {said} |\n")
         return log, summary, stages
 
     return propose
