@@ -18,6 +18,8 @@ import yaml
 from cxr_distill.errors import CxrError
 from cxr_distill.params.strict import ParamsT, parse
 
+_NO_MEMORY = b"\nerror: out of memory; close other programs or make batch_size or image_size smaller\n"
+
 
 def load_params(section: str, kind: type[ParamsT]) -> ParamsT:
     """The section (a dotted key) of ./params.yaml as `kind`. Raises CxrError if it is missing or wrong."""
@@ -57,7 +59,8 @@ def run(main: Callable[[], None]) -> NoReturn:
         _stop("interrupted; `dvc repro` goes on", status=130)
     except Exception as error:
         if _no_memory(error):
-            _stop("out of memory; close other programs or make batch_size or image_size smaller")
+            os.write(2, _NO_MEMORY)  # ready-made: there may be no memory to make it
+            os._exit(1)
         if isinstance(error, CxrError):
             _stop(str(error))
         if not isinstance(error, OSError):
