@@ -19,7 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ OUTPUT_FOLDER = {
 }
 STARTED = "Running stage"
 PAGE = 4096
+MEMORY_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
 
 
 @dataclass
@@ -72,6 +75,7 @@ class Repository:
             sys.exit(begun.output())
         self.lock: dict[str, Any] = yaml.safe_load((folder / "dvc.lock").read_text())
         self.seconds: dict[str, float] = {}
+        self.memory: dict[str, int] = {}
 
     def start(self, stage: str, **more: Any) -> Run:
         """`dvc repro` of `stage` alone (or of all, if empty), in a process group of its own."""
@@ -112,12 +116,17 @@ class Repository:
                 shutil.copy2(self.folder / out["path"], kept)
 
     def measure(self, stage: str) -> None:
-        """How long the stage itself takes, so that signals hit it and not the start of dvc."""
+        """How long the stage itself takes, so that signals hit it and not the start of dvc; and how much memory."""
         self.forget(stage)
         run = self.start(stage)
         self.wait_for_stage(run)
         begun = time.monotonic()
-        run.process.wait()
+        self.memory[stage] = 0
+        while run.process.poll() is None:
+            for process in self.processes():
+                with suppress(psutil.Error):
+                    self.memory[stage] = max(self.memory[stage], process.memory_info().vms)
+            time.sleep(0.1)
         self.seconds[stage] = time.monotonic() - begun
 
     def wait_for_stage(self, run: Run) -> None:
@@ -221,15 +230,14 @@ def no_room_to_resume(repository: Repository, stage: str, _: random.Random) -> s
 
 
 def little_memory(repository: Repository, stage: str, _: random.Random) -> str:
-    run = repository.start(stage)
-    repository.wait_for_stage(run)
-    while (process := stage_process(repository)) is None and run.process.poll() is None:
-        time.sleep(0.01)
-    assert process is not None, "the stage was over before the limit"
-    time.sleep(0.5 * repository.seconds[stage])  # past the first imports, which no handler can cover
-    limit = process.memory_info().vms + (1 << 20)
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
-    return ended(run)
+    # From its start, as `ulimit -v` would; at a share of what the stage takes that is too little.
+    for share in MEMORY_SHARES:
+        limit = int(share * repository.memory[stage])
+        run = repository.start(stage, preexec_fn=partial(resource.setrlimit, resource.RLIMIT_AS, (limit, limit)))
+        if run.process.wait(300):
+            return run.output()
+        repository.forget(stage)
+    raise AssertionError("the stage does with less memory")
 
 
 def diverging(repository: Repository, stage: str, _: random.Random) -> str:
