@@ -48,7 +48,7 @@ OUTPUT_FOLDER = {
 }
 STARTED = "Running stage"
 PAGE = 4096
-MEMORY_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
+FIRST_EPOCH = "Epoch 0: 100%"
 
 
 @dataclass
@@ -157,7 +157,11 @@ Fault = Callable[[Repository, str, random.Random], str]
 
 
 def ended(run: Run, *, within: float = 300) -> str:
-    assert run.process.wait(within) != 0, "exit status 0"
+    try:
+        assert run.process.wait(within) != 0, "exit status 0"
+    except subprocess.TimeoutExpired:
+        os.killpg(run.process.pid, signal.SIGKILL)
+        raise AssertionError("it hangs") from None
     return run.output()
 
 
@@ -230,14 +234,19 @@ def no_room_to_resume(repository: Repository, stage: str, _: random.Random) -> s
 
 
 def little_memory(repository: Repository, stage: str, _: random.Random) -> str:
-    # From its start, as `ulimit -v` would; at a share of what the stage takes that is too little.
-    for share in MEMORY_SHARES:
-        limit = int(share * repository.memory[stage])
-        run = repository.start(stage, preexec_fn=partial(resource.setrlimit, resource.RLIMIT_AS, (limit, limit)))
-        if run.process.wait(300):
-            return run.output()
-        repository.forget(stage)
-    raise AssertionError("the stage does with less memory")
+    limit = repository.memory[stage] // 2
+    return ended(repository.start(stage, preexec_fn=partial(resource.setrlimit, resource.RLIMIT_AS, (limit, limit))))
+
+
+def memory_runs_out(repository: Repository, stage: str, _: random.Random) -> str:
+    run = repository.start(stage)
+    while FIRST_EPOCH not in run.output() and run.process.poll() is None:
+        time.sleep(0.01)
+    process = stage_process(repository)
+    assert process is not None, "the stage was over before the limit"
+    limit = process.memory_info().vms + PAGE
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+    return ended(run)
 
 
 def diverging(repository: Repository, stage: str, _: random.Random) -> str:
@@ -270,10 +279,14 @@ FAULTS: dict[str, Fault] = {
     "Ctrl-C": interrupt,
     "disk full": full_disk,
     "read-only folder": read_only,
-    "memory limit": little_memory,
+    "memory limited to half of what it takes": little_memory,
     "two dvc repro at once": twice,
 }
-TRAINING_FAULTS: dict[str, Fault] = {"no room for what a run resumes from": no_room_to_resume, "loss is NaN": diverging}
+TRAINING_FAULTS: dict[str, Fault] = {
+    "no room for what a run resumes from": no_room_to_resume,
+    "memory runs out after an epoch": memory_runs_out,
+    "loss is NaN": diverging,
+}
 
 
 def said(output: str) -> str:
