@@ -56,7 +56,7 @@ audit:          ## known vulnerabilities of the pinned versions (asks PyPI)
 	.audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
 
 MINUTES ?= 10
-fuzz: $(READY)  ## fuzz archive, names, pictures and parameters for MINUTES each
+fuzz: $(READY)  ## fuzz archive, decoder and parameters for MINUTES each
 	$(RUN) bash -euo pipefail -c 'python -m benchmarks.fuzz $(MINUTES) | tee reports/fuzz.md'
 
 clean:          ## remove what demo and the tools left

@@ -1,6 +1,7 @@
-"""Fuzz what comes from outside, longer than the tests do: `python -m benchmarks.fuzz MINUTES [target...]`.
+"""Fuzz what comes from outside, longer than the tests do: `python -m benchmarks.fuzz MINUTES [kind...]`.
 
-Each target is a property of tests/test_fuzz.py, run with new seeds until its minutes are over or something is found.
+Each target is a property of tests/test_fuzz.py, run with new seeds until its share of the minutes is over or something
+is found.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import time
 from benchmarks import heading, progress
 from demo.workspace import ROOT
 
-TARGETS = {
-    "damaged_archive": "bytes of the zip changed, cut, repeated",
-    "any_names": "any names in the zip",
-    "damaged_picture": "bytes of JPEG, PNG, GIF, TIFF, BMP changed, cut, repeated",
-    "any_values": "any values in params.yaml",
-    "any_text": "any text as params.yaml",
+KINDS = {
+    "archive": {
+        "damaged_archive": "bytes of the zip changed, cut, repeated",
+        "any_names": "any names in the zip",
+    },
+    "decoder": {"damaged_picture": "bytes of JPEG, PNG, GIF, TIFF, BMP changed, cut, repeated"},
+    "params": {
+        "any_values": "any values in params.yaml",
+        "any_text": "any text as params.yaml",
+    },
 }
 EXAMPLES = 2000  # of the profile `fuzz` in tests/test_fuzz.py
 
@@ -46,12 +51,14 @@ def fuzz(target: str, minutes: float) -> tuple[int, str]:
 
 def main() -> int:
     minutes = float(sys.argv[1])
-    wanted = sys.argv[2:] or list(TARGETS)
-    found = {target: fuzz(target, minutes) for target in wanted}
-    heading(f"Fuzzing, {minutes:g} minutes each", level=1)
-    print("| target | what | examples | found |\n|---|---|---|---|")
-    for target, (tried, what) in found.items():
-        print(f"| {target} | {TARGETS[target]} | {tried:,} | {what or 'nothing'} |")
+    targets = {
+        (kind, target): minutes / len(KINDS[kind]) for kind in sys.argv[2:] or list(KINDS) for target in KINDS[kind]
+    }
+    found = {(kind, target): fuzz(target, share) for (kind, target), share in targets.items()}
+    heading(f"Fuzzing, {minutes:g} minutes each of archive, decoder and parameters", level=1)
+    print("| kind | what | examples | found |\n|---|---|---|---|")
+    for (kind, target), (tried, what) in found.items():
+        print(f"| {kind} | {KINDS[kind][target]} | {tried:,} | {what or 'nothing'} |")
     return 1 if any(what for _, what in found.values()) else 0
 
 

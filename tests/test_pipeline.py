@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,15 @@ def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
 def test_a_bad_alpha_fails_with_one_line_and_leaves_the_results_alone(repo: Path) -> None:
     output = run(repo, "dvc", "exp", "run", "-S", "distill.alpha=abc", check=False)
     assert "error: params.yaml: distill.alpha" in output and "Traceback" not in output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_too_small_a_limit_of_addresses_is_said_before_any_work(repo: Path) -> None:
+    output = run(repo, "bash", "-c", "ulimit -v 3000000; dvc repro --force --single-item compare", check=False)
+    assert [line for line in output.splitlines() if line.startswith("error:")] == [
+        "error: memory is limited to 2.9 GiB of addresses (ulimit -v), and a stage takes up to 5; raise that limit, or "
+        "limit the memory itself (a cgroup)"
+    ]
 
 
 def test_a_stray_prediction_is_refused(repo: Path) -> None:
