@@ -116,18 +116,18 @@ class Repository:
                 shutil.copy2(self.folder / out["path"], kept)
 
     def measure(self, stage: str) -> None:
-        """How long the stage itself takes, so that signals hit it and not the start of dvc; and how much memory."""
+        """How long the stage itself takes, so that signals hit it and not dvc before or after; and how much memory."""
         self.forget(stage)
         run = self.start(stage)
         self.wait_for_stage(run)
         begun = time.monotonic()
-        self.memory[stage] = 0
+        self.memory[stage], self.seconds[stage] = 0, 0.0
         while run.process.poll() is None:
-            for process in self.processes():
+            if process := stage_process(self):
+                self.seconds[stage] = time.monotonic() - begun
                 with suppress(psutil.Error):
                     self.memory[stage] = max(self.memory[stage], process.memory_info().vms)
-            time.sleep(0.1)
-        self.seconds[stage] = time.monotonic() - begun
+            time.sleep(0.05)
 
     def wait_for_stage(self, run: Run) -> None:
         while STARTED not in run.output() and run.process.poll() is None:
@@ -174,8 +174,9 @@ def at_some_moment(repository: Repository, stage: str, chance: random.Random) ->
 
 def stage_process(repository: Repository) -> psutil.Process | None:
     for process in repository.processes():
-        if "-m" in process.cmdline() and "python" in Path(process.cmdline()[0]).name:
-            return process
+        with suppress(psutil.Error):
+            if "-m" in process.cmdline() and "python" in Path(process.cmdline()[0]).name:
+                return process
     return None
 
 
