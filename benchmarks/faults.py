@@ -166,10 +166,16 @@ def ended(run: Run, *, within: float = 300) -> str:
 
 
 def at_some_moment(repository: Repository, stage: str, chance: random.Random) -> Run:
-    run = repository.start(stage)
-    repository.wait_for_stage(run)
-    time.sleep(repository.seconds[stage] * chance.uniform(0.05, 0.6))
-    return run
+    latest = 0.6 * repository.seconds[stage]
+    while True:
+        run = repository.start(stage)
+        repository.wait_for_stage(run)
+        time.sleep(chance.uniform(0.1 * latest, latest))
+        if stage_process(repository) is not None:
+            return run
+        run.process.wait()  # it was faster than when it was measured
+        repository.forget(stage)
+        latest /= 2
 
 
 def stage_process(repository: Repository) -> psutil.Process | None:
