@@ -302,6 +302,7 @@ def said(output: str) -> str:
 
 
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     chance = random.Random(0)
     wanted = sys.argv[1:]
     rows, lost, unclear = [], 0, 0
