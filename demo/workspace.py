@@ -44,7 +44,7 @@ def make_workspace(target: Path, changed: Mapping[str, Any], *, root: Path = ROO
         cwd=root, check=True, capture_output=True, text=True,
     ).stdout.split("\0")  # fmt: skip
     for name in filter(None, listed):
-        if name.startswith(RESULTS) or not (root / name).exists():
+        if name.startswith(RESULTS) or not (root / name).is_file():
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, target / name)
