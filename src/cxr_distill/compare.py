@@ -36,7 +36,7 @@ def compare(
 ) -> dict[str, Any]:
     """What metrics/comparison.json shows; `parameters` per model of MODELS.
 
-    gap_closed is (distilled - baseline) / (teacher - baseline), left out where teacher and baseline are equal.
+    gap_closed is (distilled - baseline) / (teacher - baseline), left out where the teacher is not the better one.
     """
     both = ("accuracy", "auroc")
     teacher, baseline, distilled = (drawn[name] for name in MODELS)
@@ -49,7 +49,7 @@ def compare(
         "size_ratio": rounded(parameters["teacher"] / parameters["distilled"]),
         "gain_over_baseline": {metric: (distilled[metric] - baseline[metric]).summary() for metric in both},
         "difference_to_teacher": {metric: (distilled[metric] - teacher[metric]).summary() for metric in both},
-        "gap_closed": {metric: rounded(gained[metric] / gap[metric]) for metric in both if abs(gap[metric]) > 1e-6},
+        "gap_closed": {metric: rounded(gained[metric] / gap[metric]) for metric in both if gap[metric] > 1e-6},
         "agreement_with_teacher": {
             name: {
                 "same_decision": rounded((decisions(scored) == decisions(models["teacher"])).mean()),
