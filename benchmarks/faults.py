@@ -43,6 +43,7 @@ OUTPUT_FOLDER = {
     "preprocess": "data/tensors",
     "soft_targets": "data",
     "evaluate@teacher": "plots/examples",
+    "evaluate_set@blog_best": "plots/examples",
     "compare": "reports",
     **{stage: folder for stage, (_, folder) in TRAINING.items()},
 }

@@ -51,11 +51,10 @@ def fuzz(target: str, minutes: float) -> tuple[int, str]:
 
 def main() -> int:
     minutes = float(sys.argv[1])
-    targets = {
-        (kind, target): minutes / len(KINDS[kind]) for kind in sys.argv[2:] or list(KINDS) for target in KINDS[kind]
-    }
+    kinds = sys.argv[2:] or list(KINDS)
+    targets = {(kind, target): minutes / len(KINDS[kind]) for kind in kinds for target in KINDS[kind]}
     found = {(kind, target): fuzz(target, share) for (kind, target), share in targets.items()}
-    heading(f"Fuzzing, {minutes:g} minutes each of archive, decoder and parameters", level=1)
+    heading(f"Fuzzing, {minutes:g} minutes each of {', '.join(kinds)}", level=1)
     print("| kind | what | examples | found |\n|---|---|---|---|")
     for (kind, target), (tried, what) in found.items():
         print(f"| {kind} | {KINDS[kind][target]} | {tried:,} | {what or 'nothing'} |")
