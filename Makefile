@@ -22,7 +22,7 @@ demo: $(READY)  ## the whole pipeline on synthetic chests: no account, no downlo
 	$(RUN) python -m demo
 
 test: $(READY)  ## the tests, all but those of CI itself
-	$(RUN) python -m pytest --ignore=tests/test_ci.py
+	$(RUN) python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/test_ci.py
 
 proof: $(READY) ## that CI re-runs what a change reaches, and no more: pull requests on phantoms, minutes
 	$(RUN) CXR_CI_REPORT=reports/ci.md python -m pytest tests/test_ci.py

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # tests run side by side, as stages may: see stages/common.py
 
 from demo.workspace import changes, environment, make_workspace  # noqa: E402
 
@@ -29,12 +33,21 @@ def ran(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Git and DVC repository in which the whole pipeline has run on phantoms and is committed."""
-    folder = tmp_path_factory.mktemp("pipeline") / "repo"
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A Git and DVC repository in which the whole pipeline has run on phantoms and is committed; each worker's own."""
+    own = tmp_path_factory.getbasetemp()
+    made = (own if worker_id == "master" else own.parent) / "pipeline"
+    with FileLock(made.with_suffix(".lock")):
+        if not made.exists():
+            make_finished(own / "making")
+            (own / "making").rename(made)
+    shutil.copytree(made, own / "finished", symlinks=True)
+    return own / "finished"
+
+
+def make_finished(folder: Path) -> None:
     make_workspace(folder, changes("tiny"))
     run(folder, "git", "init", "-q", "-b", "main")
     run(folder, "dvc", "repro")
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "phantoms")
-    return folder
