@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -25,25 +27,49 @@ class Decoded(NamedTuple):
 
 
 def decode(data: bytes, *, size: int) -> Decoded:
-    """Decode a JPEG or PNG, turn it grey (ITU-R 601 luma) and squash it to `size` x `size`.
+    """Decode a JPEG or PNG, turn it grey and squash it to `size` x `size`. Raises ValueError with the reason."""
+    with open_picture(data, formats=("JPEG", "PNG")) as image:
+        (width, height), mode = image.size, image.mode
+        small = squash(as_grey(image), size=size)
+    digest = sha256(f"{width}x{height}:".encode() + small.tobytes()).hexdigest()
+    return Decoded(small, width, height, mode, digest)
 
-    The filter is Pillow's BILINEAR: a separable triangle whose support grows with the reduction, so that it
-    anti-aliases. JPEG's scaled decoding is not used: a browser cannot repeat it. Raises ValueError with the reason.
+
+@contextmanager
+def open_picture(data: bytes, *, formats: Sequence[str]) -> Iterator[Image.Image]:
+    """The picture in `data`, loaded; ValueError with the reason if it is of no such format, damaged or too large.
+
+    JPEG's scaled decoding is not used: a browser cannot repeat it.
     """
     try:
-        with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ValueError(f"{width}x{height} pixels is too large")
-            mode = image.mode
+        with Image.open(BytesIO(data), formats=tuple(formats)) as image:
+            check_pixels(*image.size)
             image.load()
-            grey = image if mode == "L" else image.convert("L")  # converting L to L would copy it
-            small = np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR))
+            yield image
     except UnidentifiedImageError:
-        raise ValueError("empty" if not data else "not a JPEG or PNG image") from None
+        known = f"{', '.join(formats[:-1])} or {formats[-1]}"
+        raise ValueError("empty" if not data else f"not a {known} image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError("its header claims too many pixels") from None
     except (OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"corrupt: {error}") from None
-    digest = sha256(f"{width}x{height}:".encode() + small.tobytes()).hexdigest()
-    return Decoded(small, width, height, mode, digest)
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Raises ValueError if a picture of this size is too large to be a film."""
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width}x{height} pixels is too large")
+
+
+def as_grey(image: Image.Image) -> Image.Image:
+    """Mode L from any 8-bit mode: ITU-R 601 luma."""
+    return image if image.mode == "L" else image.convert("L")  # converting L to L would copy it
+
+
+def squash(grey: Image.Image, *, size: int) -> NDArray[np.uint8]:
+    """A grey picture as uint8 (size, size), whatever its shape.
+
+    The filter is Pillow's BILINEAR: a separable triangle whose support grows with the reduction, so that it
+    anti-aliases.
+    """
+    return np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR))
