@@ -142,7 +142,7 @@ function greyOfRow({ depth, type, palette, transparent }) {
   }
   if (type === 0) {
     const unit = 255 / (2 ** depth - 1);
-    const shade = (value) => (value * unit === clear[0] ? 0 : value * unit);
+    const shade = (value) => (value === clear[0] ? 0 : value * unit);
     return (line, columns) => unpack(line, columns, depth).map(shade);
   }
   const bytes = depth / 8; // of which the first is the high one

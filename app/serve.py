@@ -1,25 +1,35 @@
-"""Serve app/dist on this machine alone: `python app/serve.py [PORT]`. Any static web server will do as well."""
+"""Serve app/dist on this machine alone: `python -m app.serve [PORT]`. Any static web server will do as well."""
 
 from __future__ import annotations
 
 import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from os import PathLike
 from pathlib import Path
-from typing import ClassVar
 
 DIST = Path(__file__).resolve().parent / "dist"
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Files with the types that browsers insist on, whatever this machine's table of types says."""
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".onnx": "application/octet-stream",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+}
 
-    extensions_map: ClassVar = {
-        **SimpleHTTPRequestHandler.extensions_map,
-        ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".md": "text/markdown; charset=utf-8",
-        ".js": "text/javascript; charset=utf-8", ".mjs": "text/javascript; charset=utf-8",
-        ".json": "application/json", ".svg": "image/svg+xml", ".wasm": "application/wasm",
-    }  # fmt: skip
+
+class Handler(SimpleHTTPRequestHandler):
+    """Files with the types that browsers insist on, whatever this machine's own table of types says."""
+
+    def guess_type(self, path: str | PathLike[str]) -> str:
+        """The type of a file by its name."""
+        return TYPES.get(Path(path).suffix) or super().guess_type(path)
 
     def end_headers(self) -> None:
         """No stale file after a new build, no guessed type, no embedding in another page."""

@@ -10,7 +10,6 @@ import csv
 import json
 import shutil
 import subprocess
-import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -18,11 +17,22 @@ from http.server import ThreadingHTTPServer
 from io import BytesIO
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from onnxruntime import InferenceSession
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -30,13 +40,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from stand_in import METADATA, SIZE, write_stand_in
 
-sys.path.insert(0, str(ROOT / "app"))
-
-from build import build  # noqa: E402
-from cxr_distill import pixels  # noqa: E402
-from cxr_distill.phantom import draw_film  # noqa: E402
-from onnxruntime import InferenceSession  # noqa: E402
-from serve import server  # noqa: E402
+from app.build import build
+from app.serve import server
+from cxr_distill.films import read_film
+from cxr_distill.phantom import draw_film
+from cxr_distill.pixels import squash
 
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking",
@@ -49,7 +57,7 @@ class Page:
 
     def __init__(self, dist: Path, downloads: Path) -> None:
         options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium") or ""
+        options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
         for flag in FLAGS:
             options.add_argument(flag)
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
@@ -159,6 +167,74 @@ def huge_png() -> bytes:
     return content.getvalue()[:12] + header + zlib.crc32(header).to_bytes(4, "big") + content.getvalue()[33:]
 
 
+def dicom(*, dtype: str = "u2", syntax: str = ExplicitVRLittleEndian, colours: int = 1, **elements: Any) -> bytes:
+    """A DICOM file of a smooth 60 x 80 picture; `elements` by their keywords."""
+    y, x = np.mgrid[0:60, 0:80]
+    values = 2000 + 1500 * np.sin(x / 12) * np.cos(y / 9)
+    if dtype.endswith("1"):
+        values = values / 16
+    if dtype.startswith("i"):
+        values = values - 2000
+    pixels = values.astype(dtype)
+    file = Dataset()
+    file.file_meta = FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
+    file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    file.Rows, file.Columns = pixels.shape
+    file.SamplesPerPixel, file.PhotometricInterpretation = colours, "MONOCHROME2" if colours == 1 else "RGB"
+    file.BitsAllocated = 8 * pixels.itemsize
+    file.BitsStored = 8 if pixels.itemsize == 1 else 12 if dtype[0] == "u" else 16
+    file.HighBit, file.PixelRepresentation = file.BitsStored - 1, int(dtype[0] == "i")
+    if colours > 1:
+        file.PlanarConfiguration = 0
+        pixels = np.stack([pixels, pixels // 2, 255 - pixels], axis=-1)
+    for keyword, value in elements.items():
+        setattr(file, keyword, value)
+    content = BytesIO()
+    if syntax == JPEGBaseline8Bit:
+        Image.fromarray(pixels).save(content, "JPEG", quality=95)
+        file.PixelData = encapsulate([content.getvalue()])
+        file["PixelData"].is_undefined_length = True
+        content = BytesIO()
+    else:
+        file.PixelData = (
+            pixels.astype(pixels.dtype.newbyteorder(">")) if syntax == ExplicitVRBigEndian else pixels
+        ).tobytes()
+    if syntax == RLELossless:
+        file.compress(RLELossless)
+    file.save_as(content, enforce_file_format=True)
+    return content.getvalue()
+
+
+def voi_table() -> Sequence:
+    table = Dataset()
+    table.LUTDescriptor = [4096, 0, 12]
+    table.LUTData = (4095 * (np.arange(4096) / 4095) ** 2).astype("<u2").tobytes()
+    table["LUTData"].VR, table["LUTDescriptor"].VR = "OW", "US"
+    return Sequence([table])
+
+
+DICOM_KINDS: dict[str, dict[str, Any]] = {
+    "window": {"WindowCenter": 2100, "WindowWidth": 1800},
+    "two windows": {"WindowCenter": [1900, 100], "WindowWidth": [2500, 50]},
+    "exact window": {"WindowCenter": 2100, "WindowWidth": 1800, "VOILUTFunction": "LINEAR_EXACT"},
+    "sigmoid": {"WindowCenter": 2100, "WindowWidth": 1800, "VOILUTFunction": "SIGMOID"},
+    "no window": {},
+    "padding": {"PixelPaddingValue": 2000},
+    "signed and rescaled": {"dtype": "i2", "RescaleSlope": 2, "RescaleIntercept": -10},
+    "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1", "WindowCenter": 2000, "WindowWidth": 3000},
+    "VOI table": {"VOILUTSequence": voi_table()},
+    "implicit": {"syntax": ImplicitVRLittleEndian},
+    "big endian": {"syntax": ExplicitVRBigEndian},
+    "8 bits": {"dtype": "u1"},
+    "RGB": {"dtype": "u1", "colours": 3},
+    "RLE": {"syntax": RLELossless},
+    "RLE, 8 bits": {"dtype": "u1", "syntax": RLELossless},
+    "JPEG": {"dtype": "u1", "syntax": JPEGBaseline8Bit},
+}
+
+
 @pytest.fixture(scope="module")
 def page(folder: Path) -> Iterator[Page]:
     opened = Page(folder / "dist", folder / "downloads")
@@ -169,7 +245,7 @@ def page(folder: Path) -> Iterator[Page]:
 def expected(folder: Path, *films: Path) -> np.ndarray:
     """P(pneumonia) of the films by the model in `folder`, as the command computes it."""
     session = InferenceSession(folder / "release/cxr-distill.onnx", providers=["CPUExecutionProvider"])
-    images = np.stack([pixels.decode(film.read_bytes(), size=SIZE).pixels for film in films])
+    images = np.stack([squash(read_film(film.read_bytes()), size=SIZE) for film in films])
     return session.run(["p_pneumonia"], {"image": images.astype(np.float32)})[0]
 
 
@@ -252,6 +328,24 @@ def test_png_pixels_are_those_of_the_command(page: Page, mode: str) -> None:
         np.testing.assert_array_equal(found, np.asarray(read_film(content.getvalue())))
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_what_a_png_calls_transparent_is_black(page: Page, mode: str) -> None:
+    picture = Image.linear_gradient("L").convert("RGB").convert(mode)
+    content = BytesIO()
+    picture.save(content, "PNG", transparency={"RGB": (77, 77, 77), "1": 1}.get(mode, 200))
+    found = page.decoded("films", "readFilm", content.getvalue())
+    np.testing.assert_array_equal(found, np.asarray(read_film(content.getvalue())))
+
+
+@pytest.mark.parametrize("kind", DICOM_KINDS)
+def test_dicom_levels_are_those_of_the_command(page: Page, kind: str) -> None:
+    content = dicom(**DICOM_KINDS[kind])
+    found = page.decoded("films", "readFilm", content).astype(int)
+    wanted = np.asarray(read_film(content)).astype(int)
+    assert wanted.std() > 20
+    assert np.abs(found - wanted).max() <= (3 if kind == "JPEG" else 1)
+
+
 def test_resizing_is_that_of_training_to_the_bit(page: Page) -> None:
     random = np.random.default_rng(2)
     script = """const [text, width, height, size, done] = arguments;
@@ -274,7 +368,9 @@ def test_a_jpeg_is_turned_as_its_orientation_says(page: Page, folder: Path) -> N
     exif = Image.Exif()
     exif[0x0112] = 6
     film.save(turned, "JPEG", quality=95, exif=exif)
-    difference = page.decoded("films", "readFilm", turned.getvalue()).astype(int) - np.asarray(read_film(turned.getvalue()))
+    difference = page.decoded("films", "readFilm", turned.getvalue()).astype(int) - np.asarray(
+        read_film(turned.getvalue())
+    )
     assert np.abs(difference).mean() < 1
 
 
