@@ -33,7 +33,7 @@ export async function readDicom(bytes) {
   if (raw.length < (width * height * samples * bits) / 8) throw new FilmError("truncated");
   const bigEndian = syntax === BIG_ENDIAN;
   if (samples > 1) return { width, height, grey: colourToGrey(raw, shape) };
-  return { width, height, grey: toGrey(data, shape, values(raw, shape, { bigEndian })) };
+  return { width, height, grey: toGrey(data, shape, codes(raw, shape, { bigEndian })) };
 }
 
 function readShape(data) {
@@ -70,37 +70,44 @@ function frame(data, element) {
   }
 }
 
-/** Stored values as numbers: the low `stored` bits of each, with their sign. */
-function values(raw, { width, height, bits, stored, signed }, { bigEndian }) {
+/** The low `stored` bits of each pixel, their sign unread. */
+function codes(raw, { width, height, bits, stored }, { bigEndian }) {
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
-  const unused = 32 - stored;
-  return Float64Array.from({ length: width * height }, (_, pixel) => {
-    const value = bits === 8 ? view.getUint8(pixel) : view.getUint16(2 * pixel, !bigEndian);
-    return signed ? (value << unused) >> unused : (value << unused) >>> unused;
-  });
+  const found = new Uint16Array(width * height);
+  const mask = 2 ** stored - 1;
+  for (let pixel = 0; pixel < found.length; pixel += 1) {
+    found[pixel] = (bits === 8 ? raw[pixel] : view.getUint16(2 * pixel, !bigEndian)) & mask;
+  }
+  return found;
 }
 
-/** Grey levels of stored values: DICOM PS3.3 C.7.6.3.1.2, C.11.1, C.11.2. */
-function toGrey(data, { photometric, signed }, stored) {
+/** Grey levels: DICOM PS3.3 C.7.6.3.1.2, C.11.1, C.11.2. Worked out once for each code: a film has few of them and
+ * millions of pixels. */
+function toGrey(data, { photometric, stored, signed }, pixels) {
+  const unused = 32 - stored;
+  const meant = Int32Array.from({ length: 2 ** stored }, (_, code) => (signed ? (code << unused) >> unused : code));
   const padding = signed ? data.int16("x00280120") : data.uint16("x00280120");
   const rescale = lookup(data.elements.x00283000, signed) ?? linear(data);
   const voi = lookup(data.elements.x00283010, false);
-  const values = stored.map(rescale.of);
-  let grey;
+  const values = Float64Array.from(meant, rescale.of);
+  let shades;
   if (voi) {
-    grey = levels(values.map(voi.of), 0, voi.top);
+    shades = levels(values.map(voi.of), 0, voi.top);
   } else {
     const window = readWindow(data);
     if (window?.sigmoid) {
       const curve = (value) => 1 / (1 + Math.exp(-4 * ((value - window.low) / (window.high - window.low) - 0.5)));
-      grey = levels(values.map(curve), 0, 1);
+      shades = levels(values.map(curve), 0, 1);
     } else {
-      const { low, high } = window ?? range(values, stored, padding);
-      grey = levels(values, low, high);
+      const { low, high } = window ?? range(values, pixels, meant.indexOf(padding));
+      shades = levels(values, low, high);
     }
   }
-  if (photometric === "MONOCHROME1") grey = grey.map((level) => 255 - level);
-  return padding === undefined ? grey : grey.map((level, pixel) => (stored[pixel] === padding ? 0 : level));
+  if (photometric === "MONOCHROME1") shades = shades.map((level) => 255 - level);
+  if (padding !== undefined) shades[meant.indexOf(padding)] = 0;
+  const grey = new Uint8Array(pixels.length);
+  for (let pixel = 0; pixel < grey.length; pixel += 1) grey[pixel] = shades[pixels[pixel]];
+  return grey;
 }
 
 function linear(data) {
@@ -136,14 +143,13 @@ function readWindow(data) {
   return { low: centre - width / 2, high: centre + width / 2, sigmoid: kind === "SIGMOID" };
 }
 
-function range(values, stored, padding) {
-  let [low, high] = [Infinity, -Infinity];
-  values.forEach((value, pixel) => {
-    if (stored[pixel] === padding) return;
-    if (value < low) low = value;
-    if (value > high) high = value;
-  });
-  return high >= low ? { low, high } : { low: 0, high: 1 };
+/** The least and the greatest value that the picture has, padding left out. */
+function range(values, pixels, padding) {
+  const used = new Uint8Array(values.length);
+  for (let pixel = 0; pixel < pixels.length; pixel += 1) used[pixels[pixel]] = 1;
+  used[padding] = 0;
+  const found = values.filter((_, code) => used[code]);
+  return found.length ? { low: found.reduce((a, b) => Math.min(a, b)), high: found.reduce((a, b) => Math.max(a, b)) } : { low: 0, high: 1 };
 }
 
 function colourToGrey(raw, { width, height, bits, planar, photometric }) {
