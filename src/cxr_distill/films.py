@@ -5,16 +5,18 @@ from __future__ import annotations
 import warnings
 import zlib
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from cxr_distill.pixels import MAX_PIXELS, as_grey, check_pixels, open_picture
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# pydicom is imported where it is used: it takes longer than screening a JPEG does.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 MIN_SIDE = 32
 """Pixels; below it there is nothing to see."""
@@ -51,8 +53,8 @@ def _read_picture(data: bytes) -> Image.Image:
         with open_picture(data, formats=FORMATS) as image:
             if image.format != "JPEG" and (count := getattr(image, "n_frames", 1)) > 1:
                 raise ValueError(f"{count} pictures in one file; save them one by one")
-            grey = as_grey(_over_black(image)) if image.mode not in _DEEP else _deep(image)
-            return ImageOps.exif_transpose(grey)
+            ImageOps.exif_transpose(image, in_place=True)
+            return _deep(image) if image.mode in _DEEP else as_grey(_over_black(image)).copy()
     except ValueError as error:
         if str(error).startswith("not a "):
             raise ValueError("not a JPEG, PNG, BMP, TIFF or DICOM image") from None
@@ -71,9 +73,7 @@ def _deep(image: Image.Image) -> Image.Image:
         low, high = 0.0, float(2 ** max(8, int(values.max()).bit_length()) - 1)
     shown = _to_grey(values, low, high)
     inverted = image.format == "TIFF" and image.tag_v2.get(WHITE_IS_ZERO) == 0  # type: ignore[attr-defined]
-    grey = Image.fromarray(255 - shown if inverted else shown)
-    grey.info, grey.getexif()[0x0112] = {}, image.getexif().get(0x0112, 1)
-    return grey
+    return Image.fromarray(255 - shown if inverted else shown)
 
 
 def _over_black(image: Image.Image) -> Image.Image:
@@ -105,6 +105,8 @@ def _is_dicom(data: bytes) -> bool:
 
 
 def _read_dicom(data: bytes) -> Image.Image:
+    import pydicom
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of every value that the standard would not allow
         dataset = pydicom.dcmread(BytesIO(_inflated(data)), force=True)
@@ -116,8 +118,10 @@ def _read_dicom(data: bytes) -> Image.Image:
         try:
             values = dataset.pixel_array
         except (RuntimeError, NotImplementedError) as error:
-            missing = "pip install 'cxr-distill[codecs]' reads more kinds"
-            raise ValueError(f"this DICOM compression cannot be read here ({_one_line(error)[:80]}); {missing}") from None
+            if "missing" not in str(error):
+                raise ValueError(f"corrupt: {_one_line(error)}") from None
+            name = dataset.file_meta.TransferSyntaxUID.name
+            raise ValueError(f"{name} needs a decoder: pip install 'cxr-distill[codecs]'") from None
         if values.ndim == 3:
             return as_grey(Image.fromarray(_eight_bits(values, dataset)))
         return Image.fromarray(_shown(values, dataset))
@@ -138,16 +142,18 @@ def _inflated(data: bytes) -> bytes:
     return data[:144] + data[144:start].replace(DEFLATED.encode(), plain.ljust(len(DEFLATED), b"\0")) + content
 
 
-def _eight_bits(colours: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.uint8]:
+def _eight_bits(colours: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     if colours.dtype == np.uint8:
         return colours
     return _to_grey(colours, 0, 2 ** int(dataset.BitsStored) - 1)
 
 
-def _shown(stored: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.uint8]:
+def _shown(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     """Grey levels of stored values as a viewer shows them first: DICOM PS3.3 C.7.6.3.1.2, C.11.1, C.11.2."""
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-        colours = pydicom.pixels.apply_color_lut(stored, dataset)
+        colours = apply_color_lut(stored, dataset)
         deep = colours.dtype.itemsize > 1
         return np.asarray(as_grey(Image.fromarray((colours >> 8 if deep else colours).astype(np.uint8))))
     padding = dataset.get("PixelPaddingValue")
@@ -166,10 +172,12 @@ def _shown(stored: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.uint8]:
     else:
         low, high = _finite_range(values[film]) if film.any() else (0.0, 1.0)
     shown = _to_grey(values, low, high)
-    return 255 - shown if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else shown
+    shown = 255 - shown if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else shown
+    shown[~film] = 0
+    return shown
 
 
-def _window(dataset: pydicom.Dataset) -> tuple[float, float] | None:
+def _window(dataset: Dataset) -> tuple[float, float] | None:
     """Values shown black and white by the first window, if there is a usable one."""
     try:
         centre, width = (float(np.ravel(dataset[key].value)[0]) for key in ("WindowCenter", "WindowWidth"))
