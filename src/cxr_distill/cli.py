@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import logging
 import os
 import sys
 import time
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
     options = _parser().parse_args(arguments)
     warnings.simplefilter("ignore")  # decoders warn; what matters is in the verdicts
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this, inside DICOM files too
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -18,7 +18,7 @@ from PIL import Image
 
 from cxr_distill.films import read_film
 from cxr_distill.heatmap import overlay, small_copy
-from cxr_distill.pixels import squash
+from cxr_distill.pixels import BadPicture, squash
 from cxr_distill.screen import Model
 
 BATCH = 8
@@ -52,7 +52,8 @@ class _Film(NamedTuple):
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:
     """The files meant by `paths`: files as they are, folders with all below them but hidden ones, in order.
 
-    What cannot be listed comes as itself, so that it is reported like a file that cannot be read.
+    Folders that cannot be listed, or are links (which may lead in a circle), come as themselves and are reported like
+    files that cannot be read.
     """
     for path in paths:
         if not path.is_dir():
@@ -61,7 +62,8 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
         failed: list[OSError] = []
         for folder, folders, names in os.walk(path, onerror=failed.append):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+            links = [name for name in folders if Path(folder, name).is_symlink()]
+            yield from (Path(folder, name) for name in sorted(names + links) if not name.startswith("."))
         yield from (Path(error.filename) for error in failed)
 
 
@@ -99,8 +101,8 @@ def _read(file: Path, size: int, keep: bool) -> _Film | str:
     try:
         status = file.stat()
         if stat.S_ISDIR(status.st_mode):
-            next(file.iterdir(), None)  # a folder stands here if it could not be listed: say why
-            return "a folder that could not be listed"
+            next(file.iterdir(), None)  # says why, if it cannot be listed
+            return "a link to a folder; name it itself to have it searched"
         if not stat.S_ISREG(status.st_mode):
             return "not a regular file"
         if status.st_size > MAX_BYTES:
@@ -109,7 +111,7 @@ def _read(file: Path, size: int, keep: bool) -> _Film | str:
         return _Film(squash(film, size=size), small_copy(film) if keep else None)
     except OSError as error:
         return (error.strerror or str(error)).lower()
-    except ValueError as error:
+    except BadPicture as error:
         return str(error)
     except MemoryError:
         return "too large for this machine's memory"
