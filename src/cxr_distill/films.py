@@ -35,8 +35,8 @@ def read_film(data: bytes) -> Image.Image:
     """
     try:
         film = _read_dicom(data) if _is_dicom(data) else _read_picture(data)
-    except BadPicture:
-        raise
+    except BadPicture as error:
+        raise BadPicture(_one_line(error)) from None
     except MemoryError:
         raise BadPicture("too large for this machine's memory") from None
     except Exception as error:  # on damaged bytes the decoders raise whatever they tripped over
@@ -47,7 +47,9 @@ def read_film(data: bytes) -> Image.Image:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    # Decoders quote what is in the file, control characters for a terminal included.
+    text = "".join(character if character.isprintable() else " " for character in str(error))
+    return " ".join(text.split())[:160] or type(error).__name__
 
 
 def _read_picture(data: bytes) -> Image.Image:
