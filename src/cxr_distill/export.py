@@ -20,10 +20,11 @@ OPSET = 18
 class Screener(nn.Module):
     """A student that ends in global average pooling and a linear layer, with what is said about its answer."""
 
-    def __init__(self, student: nn.Sequential, typicality: Typicality, temperature: float) -> None:
+    def __init__(self, student: nn.Module, typicality: Typicality, temperature: float) -> None:
         super().__init__()
-        *body, self.pool, self.flatten, self.linear, self.point = student
-        self.body = nn.Sequential(*body)
+        *body, self.pool, self.flatten, linear, self.point = student.children()
+        assert isinstance(linear, nn.Linear)
+        self.body, self.linear = nn.Sequential(*body), linear
         self.typicality = typicality
         self.temperature = temperature
 

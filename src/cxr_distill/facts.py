@@ -11,9 +11,9 @@ from cxr_distill.errors import CxrError
 KEY = "cxr-distill"
 FORMAT = 1
 PREPROCESSING = (
-    "grey levels 0 to 255 (ITU-R 601 luma of colour; DICOM: rescale, VOI, MONOCHROME1 inverted), squashed to "
-    "image_size x image_size by a separable triangle filter whose support grows with the reduction (Pillow's BILINEAR), "
-    "rounded to whole numbers after each direction, the horizontal one first"
+    "Grey levels 0 to 255 (ITU-R 601 luma of colour; DICOM: rescale, VOI, MONOCHROME1 inverted), squashed to "
+    "image_size x image_size by a separable triangle filter whose support grows with the reduction (Pillow's "
+    "BILINEAR), rounded to whole numbers after each direction, the horizontal one first"
 )
 
 

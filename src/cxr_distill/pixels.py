@@ -16,6 +16,10 @@ MAX_PIXELS = 50_000_000
 """Six times the largest film of the data set; a bigger header is a mistake or an attack."""
 
 
+class BadPicture(ValueError):
+    """Why a picture cannot be had from some bytes, in words for a person."""
+
+
 class Decoded(NamedTuple):
     """A resized image and what was found in its file."""
 
@@ -27,7 +31,7 @@ class Decoded(NamedTuple):
 
 
 def decode(data: bytes, *, size: int) -> Decoded:
-    """Decode a JPEG or PNG, turn it grey and squash it to `size` x `size`. Raises ValueError with the reason."""
+    """Decode a JPEG or PNG, turn it grey and squash it to `size` x `size`. Raises BadPicture."""
     with open_picture(data, formats=("JPEG", "PNG")) as image:
         (width, height), mode = image.size, image.mode
         small = squash(as_grey(image), size=size)
@@ -37,7 +41,7 @@ def decode(data: bytes, *, size: int) -> Decoded:
 
 @contextmanager
 def open_picture(data: bytes, *, formats: Sequence[str]) -> Iterator[Image.Image]:
-    """The picture in `data`, loaded; ValueError with the reason if it is of no such format, damaged or too large.
+    """The picture in `data`, loaded; BadPicture if it is of no such format, damaged or too large.
 
     JPEG's scaled decoding is not used: a browser cannot repeat it.
     """
@@ -48,17 +52,17 @@ def open_picture(data: bytes, *, formats: Sequence[str]) -> Iterator[Image.Image
             yield image
     except UnidentifiedImageError:
         known = f"{', '.join(formats[:-1])} or {formats[-1]}"
-        raise ValueError("empty" if not data else f"not a {known} image") from None
+        raise BadPicture("empty" if not data else f"not a {known} image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError("its header claims too many pixels") from None
+        raise BadPicture("its header claims too many pixels") from None
     except (OSError, SyntaxError, EOFError) as error:
-        raise ValueError(f"corrupt: {error}") from None
+        raise BadPicture(f"corrupt: {error}") from None
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Raises ValueError if a picture of this size is too large to be a film."""
+    """Raises BadPicture if a picture of this size is too large to be a film."""
     if width * height > MAX_PIXELS:
-        raise ValueError(f"{width}x{height} pixels is too large")
+        raise BadPicture(f"{width}x{height} pixels is too large")
 
 
 def as_grey(image: Image.Image) -> Image.Image:

@@ -26,9 +26,9 @@ class Answers(NamedTuple):
 
 
 class Model:
-    """A released ONNX file. Raises CxrError if it is missing, damaged, or no model of this project's."""
+    """A released model. Raises CxrError if `content`, an ONNX file's bytes, is damaged or none of this project's."""
 
-    def __init__(self, file: Path, *, threads: int = 1) -> None:
+    def __init__(self, content: bytes, *, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -36,15 +36,24 @@ class Model:
         # Its pool would hold the largest batch ever seen.
         options.enable_cpu_mem_arena = False
         try:
-            self.session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common class
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
-            raise CxrError(f"cannot load the model {file}: {reason}") from None
+            raise CxrError(f"cannot load the model: {' '.join(str(error).split())[:200]}") from None
         text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
-            raise CxrError(f"{file} is no released model of cxr-distill")
+            raise CxrError("an ONNX file, but no released model of cxr-distill")
         self.facts: Facts = read_facts(text)
 
     def __call__(self, images: NDArray[np.uint8]) -> Answers:
         """The answers for `images` uint8 (B, S, S)."""
         return Answers(*self.session.run(list(Answers._fields), {"image": images.astype(np.float32)}))
+
+
+def load_model(file: Path) -> Model:
+    """The model in a file. Raises CxrError naming the file."""
+    try:
+        return Model(file.read_bytes())
+    except OSError as error:
+        raise CxrError(f"cannot read {file}: {error.strerror}") from None
+    except CxrError as error:
+        raise CxrError(f"{file}: {error}") from None

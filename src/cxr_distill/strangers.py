@@ -18,7 +18,7 @@ from cxr_distill.pixels import squash
 Grid = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 Random = np.random.Generator
-WORDS = "patient report chest of the and with from no acute findings left right upper lower date name study".split()
+WORDS = ["patient", "report", "chest", "of", "the", "and", "with", "no", "acute", "findings", "left", "upper", "date"]
 
 
 def draw_strangers(
@@ -149,9 +149,7 @@ def _landscape(random: Random) -> Grid:
     y, x = _axes(shape)
     picture = random.uniform(0.6, 0.95) - random.uniform(0, 0.3) * y + 0.05 * _coloured_noise(random, shape, 1.8)
     for base in np.sort(random.uniform(-0.3, 0.9, int(random.integers(1, 5)))):
-        hills = base + sum(
-            random.uniform(0, 0.2) / n * np.sin(n * 2 * x + random.uniform(0, 7)) for n in range(1, 7)
-        )
+        hills = base + sum(random.uniform(0, 0.2) / n * np.sin(n * 2 * x + random.uniform(0, 7)) for n in range(1, 7))
         ground = random.uniform(0.1, 0.6) + 0.08 * _coloured_noise(random, shape, random.uniform(0.5, 1.2))
         picture = np.where(y > hills, ground, picture)
     return picture
@@ -223,9 +221,9 @@ def _barcode(random: Random) -> Grid:
     height, width = _shape(random)
     cell = int(random.integers(3, 14))
     square = random.random() < 0.5
-    rows = height // cell + 1 if square else 1
-    cells = random.integers(0, 2, (rows, width // cell + 1)).astype(np.float64)
-    return np.kron(cells, np.ones((cell if square else height, cell)))[:height, :width]
+    cells = random.integers(0, 2, (height // cell + 1, width // cell + 1)).astype(np.float64)
+    rows, columns = np.arange(height) // (cell if square else height), np.arange(width) // cell
+    return cells[rows[:, None], columns]
 
 
 def _cells(random: Random) -> Grid:
