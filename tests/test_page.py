@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnxruntime import InferenceSession
+from conftest import ROOT
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -38,13 +38,14 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from stand_in import METADATA, SIZE, write_stand_in
+from stand_in import METADATA, write_stand_in
 
 from app.build import build
 from app.serve import server
 from cxr_distill.films import read_film
 from cxr_distill.phantom import draw_film
-from cxr_distill.pixels import squash
+from cxr_distill.screen import Model
+from cxr_distill.screening import Verdict, screen_files
 
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking",
@@ -104,6 +105,14 @@ class Page:
             name: row.cells[0].textContent, probability: row.cells[1].textContent, calibrated: row.cells[2].textContent,
             decision: row.querySelector(".tag").textContent, reason: row.cells[3].lastChild.textContent.trim()}))"""
         return self.driver.execute_script(script)
+
+    def insist(self) -> list[dict[str, str]]:
+        """What the table says after every refused film was shown anyway."""
+        for button in self.driver.find_elements(By.CSS_SELECTOR, "#rows tr:has(.refused) button"):
+            button.click()
+            self.wait(self.find("anyway").is_displayed)
+            self.find("anyway").click()
+        return self.rows()
 
     def saved(self) -> list[dict[str, str]]:
         """The rows of the CSV file that the page hands out."""
@@ -242,11 +251,13 @@ def page(folder: Path) -> Iterator[Page]:
     opened.close()
 
 
+def command(folder: Path, *films: Path, refuse: bool = False) -> list[Verdict]:
+    """What `cxr-screen` says of the films, by the model in `folder`."""
+    return list(screen_files(films, Model(folder / "cxr-distill.onnx"), refuse=refuse))
+
+
 def expected(folder: Path, *films: Path) -> np.ndarray:
-    """P(pneumonia) of the films by the model in `folder`, as the command computes it."""
-    session = InferenceSession(folder / "release/cxr-distill.onnx", providers=["CPUExecutionProvider"])
-    images = np.stack([squash(read_film(film.read_bytes()), size=SIZE) for film in films])
-    return session.run(["p_pneumonia"], {"image": images.astype(np.float32)})[0]
+    return np.array([verdict.p_pneumonia for verdict in command(folder / "release", *films)])
 
 
 def test_a_film_gets_its_probability_decision_and_heat_map(page: Page, folder: Path) -> None:
@@ -283,7 +294,8 @@ def test_many_films_get_the_decisions_of_the_command(page: Page, folder: Path) -
 def test_what_is_no_film_is_refused_until_someone_insists(page: Page, folder: Path) -> None:
     (row,) = page.choose(folder / "noise.png")
     assert (row["decision"], row["probability"]) == ("refused", "")
-    assert "frontal chest X-ray" in row["reason"]
+    (verdict,) = command(folder / "release", folder / "noise.png", refuse=True)
+    assert (verdict.refused, verdict.reason) == (True, row["reason"])
     assert not page.find("figures").is_displayed() and not page.find("heat").is_displayed()
     assert page.saved()[0]["p_pneumonia"] == ""
     page.find("anyway").click()
@@ -303,6 +315,21 @@ def test_bad_files_get_a_reason_and_the_rest_is_screened(page: Page, folder: Pat
     assert [row["file"] for row in saved] == [row["name"] for row in rows]
     assert [row["reason"] for row in saved[:-1]] == [row["reason"] for row in rows[:-1]]
     assert float(saved[-1]["p_pneumonia"]) == pytest.approx(expected(folder, folder / "films/film_2.jpeg")[0], abs=0.01)
+
+
+def test_a_turned_film_and_a_negative_are_named_as_such(page: Page, folder: Path) -> None:
+    film = Image.open(folder / "films/film_4.jpeg").convert("L")
+    turned = {
+        "left": film.transpose(Image.Transpose.ROTATE_90),
+        "right": film.transpose(Image.Transpose.ROTATE_270),
+        "negative": Image.fromarray(255 - np.asarray(film)),
+    }
+    for name, picture in turned.items():
+        picture.save(folder / f"{name}.png")
+    paths = [folder / f"{name}.png" for name in turned]
+    reasons = [row["reason"] for row in page.choose(*paths)]
+    assert reasons == [verdict.reason or "" for verdict in command(folder / "release", *paths, refuse=True)]
+    assert "negative" in reasons[-1]
 
 
 def test_a_name_with_commas_quotes_and_markup_stays_a_name(page: Page, folder: Path) -> None:
@@ -439,3 +466,19 @@ def test_two_builds_are_the_same_bytes(folder: Path) -> None:
     build(folder / "release", folder / "again")
     listed = subprocess.run(["diff", "-r", folder / "dist", folder / "again"], capture_output=True, text=True)
     assert listed.returncode == 0, listed.stdout
+
+
+def test_the_released_model_says_in_the_browser_what_the_command_says(folder: Path) -> None:
+    build(ROOT / "release", folder / "released")
+    files = [*sorted((folder / "films").iterdir()), folder / "noise.png", folder / "films/film_0.jpeg"]
+    page = Page(folder / "released", folder / "downloads")
+    try:
+        rows = page.choose(*files)
+        for row, verdict in zip(rows, command(ROOT / "release", *files, refuse=True), strict=True):
+            assert row["decision"] == ("refused" if verdict.refused else verdict.decision)
+            assert row["reason"].split(":")[0] == (verdict.reason or "").split(":")[0]
+        for row, verdict in zip(page.insist(), command(ROOT / "release", *files), strict=True):
+            assert row["decision"] == verdict.decision
+            assert float(row["probability"]) == pytest.approx(verdict.p_pneumonia, abs=0.01)
+    finally:
+        page.close()
