@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ("dvc.lock", "metrics/", "plots/", "reports/")
+RESULTS = ("dvc.lock", "metrics/", "plots/", "release/", "reports/")
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

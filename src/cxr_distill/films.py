@@ -1,0 +1,214 @@
+"""What a hospital hands over, JPEG, PNG, BMP, TIFF or DICOM, as the grey picture that a person would see."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from cxr_distill.pixels import MAX_PIXELS, BadPicture, as_grey, check_pixels, open_picture
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# pydicom is imported where it is used: it takes longer than screening a JPEG does.
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+MIN_SIDE = 32
+"""Pixels; below it there is nothing to see."""
+DEFLATED = "1.2.840.10008.1.2.1.99"
+JPEG_START, JPEG2000_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
+JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
+"""Markers after which a JPEG, lossless JPEG or JPEG-LS says how large it is."""
+WHITE_IS_ZERO = 262  # TIFF's tag PhotometricInterpretation
+
+
+def read_film(data: bytes) -> Image.Image:
+    """The picture in a file's bytes, mode L, as it would be shown. Raises BadPicture.
+
+    What the bytes are decides, not the file's name. JPEG and PNG of 8 bits give the pixels that training saw.
+    """
+    try:
+        film = _read_dicom(data) if _is_dicom(data) else _read_picture(data)
+    except BadPicture as error:
+        raise BadPicture(_one_line(error)) from None
+    except MemoryError:
+        raise BadPicture("too large for this machine's memory") from None
+    except Exception as error:  # on damaged bytes the decoders raise whatever they tripped over
+        raise BadPicture(f"corrupt: {_one_line(error)}") from None
+    if min(film.size) < MIN_SIDE:
+        raise BadPicture(f"{film.width}x{film.height} pixels is too small to be a film")
+    return film
+
+
+def _one_line(error: BaseException) -> str:
+    # Decoders quote what is in the file, control characters for a terminal included.
+    text = "".join(character if character.isprintable() else " " for character in str(error))
+    return " ".join(text.split())[:160] or type(error).__name__
+
+
+def _read_picture(data: bytes) -> Image.Image:
+    if not data:
+        raise BadPicture("empty")
+    try:
+        with open_picture(data, formats=FORMATS) as image:
+            if image.format != "JPEG" and (count := getattr(image, "n_frames", 1)) > 1:
+                raise BadPicture(f"{count} pictures in one file; save them one by one")
+            ImageOps.exif_transpose(image, in_place=True)
+            return _deep(image) if image.mode in _DEEP else as_grey(_over_black(image)).copy()
+    except BadPicture as error:
+        if str(error).startswith("not a "):
+            raise BadPicture("not a JPEG, PNG, BMP, TIFF or DICOM image") from None
+        raise
+
+
+_DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def _deep(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    if values.dtype.kind == "f" or values.dtype.itemsize > 2:
+        low, high = _finite_range(values)
+    else:
+        # 12 bits of a detector often come in 16: the range is the least that holds the brightest pixel.
+        low, high = 0.0, float(2 ** max(8, int(values.max()).bit_length()) - 1)
+    shown = _to_grey(values, low, high)
+    inverted = image.format == "TIFF" and image.tag_v2.get(WHITE_IS_ZERO) == 0  # type: ignore[attr-defined]
+    return Image.fromarray(255 - shown if inverted else shown)
+
+
+def _over_black(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        colours = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), colours).convert("RGB")
+    return image
+
+
+def _to_grey(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """`values` from `low` (black) to `high` (white) as whole grey levels; what lies beyond is clipped."""
+    scaled = values.astype(np.float32)
+    scaled -= np.float32(low)
+    scaled *= np.float32(255 / max(high - low, 1e-12))
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
+
+
+def _finite_range(values: NDArray[Any]) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise BadPicture("some of its pixel values are no numbers")
+    return low, high
+
+
+def _is_dicom(data: bytes) -> bool:
+    # Old devices leave out the preamble and start with an element of group 2 or 8.
+    return data[128:132] == b"DICM" or data[:2] in (b"\x02\x00", b"\x08\x00")
+
+
+def _read_dicom(data: bytes) -> Image.Image:
+    import pydicom
+    from pydicom.encaps import get_frame
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom warns of every value that the standard would not allow
+        dataset = pydicom.dcmread(BytesIO(_inflated(data)), force=True)
+        if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
+            raise BadPicture("a DICOM file without a picture")
+        check_pixels(int(dataset.Columns), int(dataset.Rows))
+        if (frames := int(dataset.get("NumberOfFrames") or 1)) > 1:
+            raise BadPicture(f"{frames} pictures in one file; save them one by one")
+        if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            _check_codestream(get_frame(dataset.PixelData, 0, number_of_frames=1))
+        try:
+            values = dataset.pixel_array
+        except (RuntimeError, NotImplementedError) as error:
+            if "missing" not in str(error):
+                raise BadPicture(f"corrupt: {_one_line(error)}") from None
+            name = dataset.file_meta.TransferSyntaxUID.name
+            raise BadPicture(f"{name} needs a decoder: pip install 'cxr-distill[codecs]'") from None
+        if values.ndim == 3:
+            return as_grey(Image.fromarray(_eight_bits(values, dataset)))
+        return Image.fromarray(_shown(values, dataset))
+
+
+def _inflated(data: bytes) -> bytes:
+    """A deflated DICOM file as a plain one, but never more of it than a film can have: a few bytes can inflate to all
+    of a machine's memory."""
+    start = 144 + int.from_bytes(data[140:144], "little")
+    if data[128:132] != b"DICM" or DEFLATED.encode() not in data[144:start]:
+        return data
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = inflate.decompress(data[start:], 3 * MAX_PIXELS)
+    if inflate.unconsumed_tail:
+        raise BadPicture("its compressed content is too large")
+    # Deflated content is explicit little endian; the shorter name is padded to an even length as before.
+    plain = DEFLATED.removesuffix(".99").encode()
+    return data[:144] + data[144:start].replace(DEFLATED.encode(), plain.ljust(len(DEFLATED), b"\0")) + content
+
+
+def _check_codestream(frame: bytes) -> None:
+    """Raises BadPicture if compressed content promises more pixels than a film has: decoders believe it, whatever the
+    DICOM header says, and take the memory."""
+    if (start := frame.find(JPEG2000_START)) >= 0:
+        right, bottom, left, top = struct.unpack_from(">4I", frame, start + 8)
+        check_pixels(right - left, bottom - top)
+    at = 2
+    while frame.startswith(JPEG_START) and at + 9 <= len(frame) and frame[at] == 0xFF:
+        marker, length = struct.unpack_from(">xBH", frame, at)
+        if marker in JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", frame, at + 5)
+            return check_pixels(width, height)
+        at += 1 if marker == 0xFF else 2 + length  # a marker may be preceded by filling
+
+
+def _eight_bits(colours: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
+    if colours.dtype == np.uint8:
+        return colours
+    return _to_grey(colours, 0, 2 ** int(dataset.BitsStored) - 1)
+
+
+def _shown(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
+    """Grey levels of stored values as a viewer shows them first: DICOM PS3.3 C.7.6.3.1.2, C.11.1, C.11.2."""
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+        colours = apply_color_lut(stored, dataset)
+        deep = colours.dtype.itemsize > 1
+        return np.asarray(as_grey(Image.fromarray((colours >> 8 if deep else colours).astype(np.uint8))))
+    padding = dataset.get("PixelPaddingValue")
+    film = np.ones(stored.shape, bool) if padding is None else stored != padding
+    values = apply_modality_lut(stored, dataset).astype(np.float32)
+    _finite_range(values)
+    window = _window(dataset)
+    if dataset.get("VOILUTSequence"):
+        values = apply_voi(apply_modality_lut(stored, dataset), dataset)
+        low, high = 0.0, float(2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
+    elif window is not None:
+        low, high = window
+        if dataset.get("VOILUTFunction") == "SIGMOID":
+            values = 1 / (1 + np.exp(-4 * ((values - low) / (high - low) - 0.5)))
+            low, high = 0.0, 1.0
+    else:
+        low, high = _finite_range(values[film]) if film.any() else (0.0, 1.0)
+    shown = _to_grey(values, low, high)
+    shown = 255 - shown if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else shown
+    shown[~film] = 0
+    return shown
+
+
+def _window(dataset: Dataset) -> tuple[float, float] | None:
+    """Values shown black and white by the first window, if there is a usable one."""
+    try:
+        centre, width = (float(np.ravel(dataset[key].value)[0]) for key in ("WindowCenter", "WindowWidth"))
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+    if dataset.get("VOILUTFunction", "LINEAR") == "LINEAR":
+        centre, width = centre - 0.5, width - 1  # of whole numbers: C.11.2.1.2.1
+    if not (np.isfinite([centre, width]).all() and width > 0):
+        return None
+    return centre - width / 2, centre + width / 2
