@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -127,10 +128,10 @@ def _read_dicom(data: bytes) -> Image.Image:
         try:
             values = dataset.pixel_array
         except (RuntimeError, NotImplementedError) as error:
-            if "missing" not in str(error):
-                raise BadPicture(f"corrupt: {_one_line(error)}") from None
+            if not re.search("missing|not support", str(error)):
+                raise
             name = dataset.file_meta.TransferSyntaxUID.name
-            raise BadPicture(f"{name} needs a decoder: pip install 'cxr-distill[codecs]'") from None
+            raise BadPicture(f"needs pip install pylibjpeg pylibjpeg-libjpeg, to decode {name}") from None
         if values.ndim == 3:
             return as_grey(Image.fromarray(_eight_bits(values, dataset)))
         return Image.fromarray(_shown(values, dataset))
