@@ -3,7 +3,7 @@ READY := .venv/.ready
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 MODULES := app/node_modules/.package-lock.json
 
-.PHONY: help env demo test app page-test proof lint repro readme bench faults fuzz audit clean
+.PHONY: help env demo test app page-test proof lint repro readme bench latency faults fuzz audit clean
 help:           ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -65,6 +65,9 @@ bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.
 	  for more in $(ORIGINALS); do python -m benchmarks.preprocess $$more; python -m benchmarks.epoch $$more; done; \
 	} | tee reports/speed.md'
 
+latency: $(READY) ## size and speed of the released student: make latency ORIGINALS=/path/to.zip, minutes
+	$(RUN) bash -euo pipefail -c 'python -m benchmarks.latency $(ORIGINALS) | tee reports/latency.md'
+
 faults: $(READY) ## break every stage from outside, on phantoms, and see that nothing is lost: Linux, half an hour
 	$(RUN) bash -euo pipefail -c \
 	  'unshare --map-root-user --mount python -m benchmarks.faults | tee reports/faults.md'
@@ -75,7 +78,7 @@ audit:          ## known vulnerabilities of the pinned versions (asks PyPI)
 	.audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
 
 MINUTES ?= 10
-fuzz: $(READY)  ## fuzz archive, decoder and parameters for MINUTES each
+fuzz: $(READY)  ## fuzz archive, decoder, films and parameters for MINUTES each
 	$(RUN) bash -euo pipefail -c 'python -m benchmarks.fuzz $(MINUTES) | tee reports/fuzz.md'
 
 clean:          ## remove what demo and the tools left

@@ -11,10 +11,31 @@ import torch
 from torch import Tensor, nn
 
 from cxr_distill.facts import KEY, Facts
+from cxr_distill.models import Standardise
 from cxr_distill.typicality import Typicality
 
 OUTPUTS = ("p_pneumonia", "probabilities", "p_calibrated", "activation", "typicality")
 OPSET = 18
+
+
+class StandardiseLevels(nn.Module):
+    """`models.Standardise` for grey levels 0 to 255, rounded as little in onnxruntime as in PyTorch.
+
+    onnxruntime adds up a whole image in single precision, which alone moves P(pneumonia) by 1e-5. Sums of whole
+    numbers by rows are exact.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, S, S) to (B, 1, S, S)."""
+        count = image.shape[1] * image.shape[2]
+        mean = _sum(image) / count
+        about = mean.round()
+        variance = _sum((image - about).square()) / count - (mean - about).square()
+        return ((image - mean) / (variance.clamp(min=0).sqrt() + 0.05 * 255)).unsqueeze(1)
+
+
+def _sum(image: Tensor) -> Tensor:
+    return image.sum(dim=2, keepdim=True).sum(dim=1, keepdim=True)
 
 
 class Screener(nn.Module):
@@ -22,8 +43,9 @@ class Screener(nn.Module):
 
     def __init__(self, student: nn.Module, typicality: Typicality, temperature: float) -> None:
         super().__init__()
-        *body, self.pool, self.flatten, linear, self.point = student.children()
-        assert isinstance(linear, nn.Linear)
+        first, *body, self.pool, self.flatten, linear, self.point = student.children()
+        assert isinstance(first, Standardise) and isinstance(linear, nn.Linear)
+        self.standardise = StandardiseLevels()
         self.body, self.linear = nn.Sequential(*body), linear
         self.typicality = typicality
         self.temperature = temperature
@@ -35,7 +57,7 @@ class Screener(nn.Module):
         P(pneumonia). Its mean is the logit of P(pneumonia) less the biases so weighed, the operating point, and the
         entropy of q.
         """
-        maps = self.body(image.unsqueeze(1) / 255)
+        maps = self.body(self.standardise(image))
         logits = self.point(self.linear(self.flatten(self.pool(maps))))
         probabilities = logits.softmax(dim=1)
         p_pneumonia = probabilities[:, 1:].sum(dim=1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import struct
-import warnings
 import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -72,14 +72,13 @@ _DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 def _deep(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
-    if values.dtype.kind == "f" or values.dtype.itemsize > 2:
-        low, high = _finite_range(values)
-    else:
-        # 12 bits of a detector often come in 16: the range is the least that holds the brightest pixel.
-        low, high = 0.0, float(2 ** max(8, int(values.max()).bit_length()) - 1)
-    shown = _to_grey(values, low, high)
+    if values.dtype.kind != "u" or values.dtype.itemsize != 2:
+        raise BadPicture("more than 16 bits a pixel: no X-ray film is stored so")
+    # 12 bits of a detector often come in 16: the range is the least that holds the brightest pixel.
+    white = 2 ** max(8, int(values.max()).bit_length()) - 1
     inverted = image.format == "TIFF" and image.tag_v2.get(WHITE_IS_ZERO) == 0  # type: ignore[attr-defined]
-    return Image.fromarray(255 - shown if inverted else shown)
+    table = _to_grey(np.arange(white + 1), *((white, 0) if inverted else (0, white)))
+    return Image.fromarray(_looked_up(values, table, 0))
 
 
 def _over_black(image: Image.Image) -> Image.Image:
@@ -89,20 +88,20 @@ def _over_black(image: Image.Image) -> Image.Image:
     return image
 
 
-def _to_grey(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """`values` from `low` (black) to `high` (white) as whole grey levels; what lies beyond is clipped."""
-    scaled = values.astype(np.float32)
-    scaled -= np.float32(low)
-    scaled *= np.float32(255 / max(high - low, 1e-12))
-    np.rint(scaled, out=scaled)
-    return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
+def _to_grey(values: NDArray[Any], black: float, white: float) -> NDArray[np.uint8]:
+    """`values` as whole grey levels from `black` to `white`; what lies beyond is clipped."""
+    if not np.isfinite(values).all():
+        raise BadPicture("its pixel values are no numbers")
+    share = (values - black) / ((white - black) or 1)
+    return np.clip(np.rint(share * 255), 0, 255).astype(np.uint8)
 
 
-def _finite_range(values: NDArray[Any]) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all():
-        raise BadPicture("some of its pixel values are no numbers")
-    return low, high
+def _looked_up(stored: NDArray[Any], table: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:
+    """`table[stored - first]`, by rows: an index takes eight bytes a pixel."""
+    grey = np.empty(stored.shape, np.uint8)
+    for row, values in zip(grey, stored, strict=True):
+        row[:] = table[values.astype(np.intp) - first]
+    return grey
 
 
 def _is_dicom(data: bytes) -> bool:
@@ -113,27 +112,29 @@ def _is_dicom(data: bytes) -> bool:
 def _read_dicom(data: bytes) -> Image.Image:
     import pydicom
     from pydicom.encaps import get_frame
+    from pydicom.pixels.processing import apply_color_lut
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom warns of every value that the standard would not allow
-        dataset = pydicom.dcmread(BytesIO(_inflated(data)), force=True)
-        if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
-            raise BadPicture("a DICOM file without a picture")
-        check_pixels(int(dataset.Columns), int(dataset.Rows))
-        if (frames := int(dataset.get("NumberOfFrames") or 1)) > 1:
-            raise BadPicture(f"{frames} pictures in one file; save them one by one")
-        if dataset.file_meta.TransferSyntaxUID.is_compressed:
-            _check_codestream(get_frame(dataset.PixelData, 0, number_of_frames=1))
-        try:
-            values = dataset.pixel_array
-        except (RuntimeError, NotImplementedError) as error:
-            if "missing" not in str(error):
-                raise BadPicture(f"corrupt: {_one_line(error)}") from None
-            name = dataset.file_meta.TransferSyntaxUID.name
-            raise BadPicture(f"{name} needs a decoder: pip install 'cxr-distill[codecs]'") from None
-        if values.ndim == 3:
-            return as_grey(Image.fromarray(_eight_bits(values, dataset)))
-        return Image.fromarray(_shown(values, dataset))
+    dataset = pydicom.dcmread(BytesIO(_inflated(data)), force=True)
+    if "PixelData" not in dataset:
+        raise BadPicture("a DICOM file without a picture, or with one whose pixels are no whole numbers")
+    check_pixels(int(dataset.Columns), int(dataset.Rows))
+    if (frames := int(dataset.get("NumberOfFrames") or 1)) > 1:
+        raise BadPicture(f"{frames} pictures in one file; save them one by one")
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        _check_codestream(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    try:
+        stored = dataset.pixel_array
+    except (RuntimeError, NotImplementedError) as error:
+        if not re.search("missing|not support", str(error)):
+            raise
+        name = dataset.file_meta.TransferSyntaxUID.name
+        raise BadPicture(f"needs pip install pylibjpeg pylibjpeg-libjpeg, to decode {name}") from None
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+        stored = apply_color_lut(stored, dataset)
+    if stored.ndim == 3:
+        upper_bits = (stored >> 8 * (stored.dtype.itemsize - 1)).astype(np.uint8)
+        return as_grey(Image.fromarray(upper_bits))
+    return _shown(stored, dataset)
 
 
 def _inflated(data: bytes) -> bytes:
@@ -166,39 +167,41 @@ def _check_codestream(frame: bytes) -> None:
         at += 1 if marker == 0xFF else 2 + length  # a marker may be preceded by filling
 
 
-def _eight_bits(colours: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
-    if colours.dtype == np.uint8:
-        return colours
-    return _to_grey(colours, 0, 2 ** int(dataset.BitsStored) - 1)
-
-
-def _shown(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
-    """Grey levels of stored values as a viewer shows them first: DICOM PS3.3 C.7.6.3.1.2, C.11.1, C.11.2."""
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
-
-    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-        colours = apply_color_lut(stored, dataset)
-        deep = colours.dtype.itemsize > 1
-        return np.asarray(as_grey(Image.fromarray((colours >> 8 if deep else colours).astype(np.uint8))))
+def _shown(stored: NDArray[Any], dataset: Dataset) -> Image.Image:
+    """Stored values (H, W) as a viewer shows them first: DICOM PS3.3 C.7.6.3.1.2, C.11.1, C.11.2."""
+    if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
+        raise BadPicture("more than 16 bits a pixel: no X-ray film is stored so")
     padding = dataset.get("PixelPaddingValue")
-    film = np.ones(stored.shape, bool) if padding is None else stored != padding
-    values = apply_modality_lut(stored, dataset).astype(np.float32)
-    _finite_range(values)
-    window = _window(dataset)
+    film = np.True_ if padding is None else stored != padding
+    if not np.any(film):
+        raise BadPicture("nothing but padding")
+    # At most 65,536 values are worked out, however many pixels have them.
+    least, most = np.iinfo(stored.dtype).min, np.iinfo(stored.dtype).max
+    darkest, brightest = int(stored.min(where=film, initial=most)), int(stored.max(where=film, initial=least))
+    levels = np.arange(darkest, brightest + 1).astype(stored.dtype)
+    grey = _looked_up(np.clip(stored, darkest, brightest), _levels_shown(levels, dataset), darkest)
+    if padding is not None:
+        grey[~film] = 0
+    return Image.fromarray(grey)
+
+
+def _levels_shown(levels: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
+    """The grey level of each of `levels` (N,), all stored values from the darkest of a film to its brightest."""
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi
+
+    values = apply_modality_lut(levels, dataset).astype(np.float64)
+    black, white = float(values.min()), float(values.max())
     if dataset.get("VOILUTSequence"):
-        values = apply_voi(apply_modality_lut(stored, dataset), dataset)
-        low, high = 0.0, float(2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
-    elif window is not None:
-        low, high = window
+        values = apply_voi(apply_modality_lut(levels, dataset), dataset).astype(np.float64)
+        black, white = 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+    elif (window := _window(dataset)) is not None:
+        black, white = window
         if dataset.get("VOILUTFunction") == "SIGMOID":
-            values = 1 / (1 + np.exp(-4 * ((values - low) / (high - low) - 0.5)))
-            low, high = 0.0, 1.0
-    else:
-        low, high = _finite_range(values[film]) if film.any() else (0.0, 1.0)
-    shown = _to_grey(values, low, high)
-    shown = 255 - shown if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else shown
-    shown[~film] = 0
-    return shown
+            values = 1 / (1 + np.exp(-4 * ((values - black) / (white - black) - 0.5)))
+            black, white = 0.0, 1.0
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+        black, white = white, black
+    return _to_grey(values, black, white)
 
 
 def _window(dataset: Dataset) -> tuple[float, float] | None:

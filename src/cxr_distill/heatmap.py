@@ -9,7 +9,7 @@ from PIL import Image
 MAX_SIDE = 1024  # pixels of an overlay
 TOWARDS, AGAINST = [255.0, 40.0, 0.0], [0.0, 110.0, 255.0]  # RGB
 STRENGTH = 0.5  # of the colour where the map is strongest
-FULL = 10.0  # logits that are shown in full colour
+FULL = 15.0  # logits that are shown in full colour
 
 
 def small_copy(film: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, rotate, zoom
+from scipy.special import expit
 
 from cxr_distill.pixels import squash
 
@@ -160,7 +161,7 @@ def _portrait(random: Random) -> Grid:
     y, x = _axes(shape)
 
     def spot(centre_x: float, centre_y: float, wide: float, high: float) -> Grid:
-        return 1 / (1 + np.exp(20 * (np.hypot((x - centre_x) / wide, (y - centre_y) / high) - 1)))
+        return np.asarray(expit(20 * (1 - np.hypot((x - centre_x) / wide, (y - centre_y) / high))))
 
     skin, around = random.uniform(0.4, 0.9), random.uniform(0, 1)
     picture = around + 0.05 * _coloured_noise(random, shape, 1.2)
@@ -186,7 +187,7 @@ def _limb(random: Random) -> Grid:
         angle, at = random.normal(np.pi / 2, 0.5), random.uniform(-0.7, 0.7)
         across = np.abs(np.cos(angle) * y - np.sin(angle) * (x - at))
         wide = random.uniform(0.08, 0.25)
-        flesh, bone = (1 / (1 + np.exp((across - w) / 0.02)) for w in (wide, wide * 0.45))
+        flesh, bone = (expit((w - across) / 0.02) for w in (wide, wide * 0.45))
         marrow = np.exp(-((across / (wide * 0.2)) ** 2))
         picture = np.maximum(picture, 0.3 * flesh + 0.5 * bone - 0.15 * marrow)
     return picture * random.uniform(0.7, 1.1) + random.normal(0, 0.015, shape) + random.uniform(0, 0.1)
@@ -196,7 +197,7 @@ def _skull(random: Random) -> Grid:
     shape = _shape(random)
     y, x = _axes(shape)
     radius = np.hypot((x - random.uniform(-0.1, 0.1)) / random.uniform(0.6, 0.8), (y + 0.1) / random.uniform(0.7, 0.9))
-    head = 1 / (1 + np.exp(30 * (radius - 1)))
+    head = expit(30 * (1 - radius))
     vault = np.exp(-(((radius - 0.95) / 0.06) ** 2))
     jaw = np.exp(-(((np.hypot(x / 0.45, (y - 0.55) / 0.3) - 1) / 0.25) ** 2))
     picture = 0.4 * head + 0.4 * vault + 0.3 * jaw + 0.05 * _coloured_noise(random, shape, 1.3) * head
