@@ -1,4 +1,5 @@
-// DICOM: one frame as a viewer shows it first, through rescale and VOI table or window, as src/cxr_distill/films.py does.
+// DICOM: one frame as a viewer shows it first, through rescale and VOI table or window, as src/cxr_distill/films.py
+// does.
 
 import { FilmError, checkSize } from "./errors.js";
 import { readJpeg } from "./jpeg.js";
@@ -15,7 +16,9 @@ export async function readDicom(bytes) {
   try {
     data = dicomParser.parseDicom(bytes, bytes[128] === 0x44 ? {} : { TransferSyntaxUID: NATIVE[0] });
   } catch (error) {
-    throw new FilmError(`corrupt, or a kind of DICOM that this page cannot read (${error.exception ?? error.message ?? error})`);
+    throw new FilmError(
+      `corrupt, or a kind of DICOM that this page cannot read (${error.exception ?? error.message ?? error})`,
+    );
   }
   const shape = readShape(data);
   const { width, height, samples, bits } = shape;
@@ -53,7 +56,9 @@ function readShape(data) {
   if (frames > 1) throw new FilmError(`${frames} pictures in one file; save them one by one`);
   const known = shape.samples === 1 ? ["MONOCHROME1", "MONOCHROME2"] : ["RGB", "YBR_FULL", "YBR_FULL_422"];
   if (![1, 3].includes(shape.samples) || !known.includes(shape.photometric)) {
-    throw new FilmError(`a DICOM picture of a kind that this page cannot read (${shape.photometric || "no kind named"})`);
+    throw new FilmError(
+      `a DICOM picture of a kind that this page cannot read (${shape.photometric || "no kind named"})`,
+    );
   }
   if (![8, 16].includes(shape.bits) || shape.stored < 1 || shape.stored > shape.bits) {
     throw new FilmError(`a DICOM picture of ${shape.bits} bits, which this page cannot read`);
@@ -90,20 +95,19 @@ function toGrey(data, { photometric, stored, signed }, pixels) {
   const rescale = lookup(data.elements.x00283000, signed) ?? linear(data);
   const voi = lookup(data.elements.x00283010, false);
   const values = Float64Array.from(meant, rescale.of);
-  let shades;
-  if (voi) {
-    shades = levels(values.map(voi.of), 0, voi.top);
-  } else {
-    const window = readWindow(data);
-    if (window?.sigmoid) {
-      const curve = (value) => 1 / (1 + Math.exp(-4 * ((value - window.low) / (window.high - window.low) - 0.5)));
-      shades = levels(values.map(curve), 0, 1);
-    } else {
-      const { low, high } = window ?? range(values, pixels, meant.indexOf(padding));
-      shades = levels(values, low, high);
-    }
+  const window = readWindow(data);
+  let [black, white] = voi
+    ? [0, voi.top]
+    : window
+      ? [window.black, window.white]
+      : range(values, pixels, meant.indexOf(padding));
+  let shown = voi ? values.map(voi.of) : values;
+  if (!voi && window?.sigmoid) {
+    shown = values.map((value) => 1 / (1 + Math.exp(-4 * ((value - black) / (white - black) - 0.5))));
+    [black, white] = [0, 1];
   }
-  if (photometric === "MONOCHROME1") shades = shades.map((level) => 255 - level);
+  if (photometric === "MONOCHROME1") [black, white] = [white, black];
+  const shades = levels(shown, black, white);
   if (padding !== undefined) shades[meant.indexOf(padding)] = 0;
   const grey = new Uint8Array(pixels.length);
   for (let pixel = 0; pixel < grey.length; pixel += 1) grey[pixel] = shades[pixels[pixel]];
@@ -140,7 +144,7 @@ function readWindow(data) {
   const kind = (data.string("x00281056") ?? "LINEAR").trim();
   if (kind === "LINEAR") [centre, width] = [centre - 0.5, width - 1]; // of whole numbers: C.11.2.1.2.1
   if (!Number.isFinite(centre) || !Number.isFinite(width) || width <= 0) return null;
-  return { low: centre - width / 2, high: centre + width / 2, sigmoid: kind === "SIGMOID" };
+  return { black: centre - width / 2, white: centre + width / 2, sigmoid: kind === "SIGMOID" };
 }
 
 /** The least and the greatest value that the picture has, padding left out. */
@@ -149,30 +153,34 @@ function range(values, pixels, padding) {
   for (let pixel = 0; pixel < pixels.length; pixel += 1) used[pixels[pixel]] = 1;
   used[padding] = 0;
   const found = values.filter((_, code) => used[code]);
-  return found.length ? { low: found.reduce((a, b) => Math.min(a, b)), high: found.reduce((a, b) => Math.max(a, b)) } : { low: 0, high: 1 };
+  if (!found.length) throw new FilmError("nothing but padding");
+  return [found.reduce((a, b) => Math.min(a, b)), found.reduce((a, b) => Math.max(a, b))];
 }
 
 function colourToGrey(raw, { width, height, bits, planar, photometric }) {
-  if (bits !== 8 || photometric === "YBR_FULL_422") throw new FilmError("a DICOM colour picture that this page cannot read");
+  if (bits !== 8 || photometric === "YBR_FULL_422")
+    throw new FilmError("a DICOM colour picture that this page cannot read");
   const count = width * height;
   const sample = (pixel, channel) => raw[planar ? channel * count + pixel : 3 * pixel + channel];
   if (photometric === "YBR_FULL") return Uint8Array.from({ length: count }, (_, pixel) => sample(pixel, 0));
   return luma(Uint8Array.from({ length: 4 * count }, (_, at) => (at % 4 < 3 ? sample(at >> 2, at % 4) : 255)));
 }
 
-/** PS3.5 annex G: a segment for each byte of each sample, the high byte first; laid out as a native little-endian frame. */
+/** PS3.5 annex G: a segment for each byte of each sample, the high byte first. Laid out as a native little-endian
+ * frame. */
 function unpackRle(packed, { width, height, samples, bits, planar }) {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
   const bytes = bits / 8;
   const count = width * height;
-  if (packed.length < 64 || view.getUint32(0, true) !== samples * bytes) throw new FilmError("corrupt: wrong RLE header");
+  if (packed.length < 64 || view.getUint32(0, true) !== samples * bytes)
+    throw new FilmError("corrupt: wrong RLE header");
   const raw = new Uint8Array(count * samples * bytes);
   for (let segment = 0; segment < samples * bytes; segment += 1) {
     const [sample, byte] = [Math.trunc(segment / bytes), bytes - 1 - (segment % bytes)];
     const begin = (planar ? sample * count : sample) * bytes + byte;
     const step = (planar ? 1 : samples) * bytes;
     let at = view.getUint32(4 + 4 * segment, true);
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       if (at + 1 >= packed.length) throw new FilmError("truncated");
       const control = packed[at];
       const run = control > 128 ? 257 - control : 0;

@@ -1,7 +1,7 @@
 // A film and what in it speaks for pneumonia and against, drawn as src/cxr_distill/heatmap.py draws it.
 
 const SIDE = 900; // pixels of the drawn film's longer side
-const FULL = 10; // logits that are shown in full colour: the same for every film, so that films can be compared
+const FULL = 15; // logits that are shown in full colour: the same for every film, so that films can be compared
 const STRENGTH = 0.5; // of the colour where the map is strongest
 const TOWARDS = [255, 40, 0];
 const AGAINST = [0, 110, 255];
@@ -27,7 +27,8 @@ export function drawHeat(canvas, film, { values, rows, columns }) {
   canvas.height = film.height;
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);
-  const sample = (row, column) => values[Math.min(Math.max(row, 0), rows - 1) * columns + Math.min(Math.max(column, 0), columns - 1)];
+  const sample = (row, column) =>
+    values[Math.min(Math.max(row, 0), rows - 1) * columns + Math.min(Math.max(column, 0), columns - 1)];
   for (let y = 0; y < canvas.height; y += 1) {
     const row = ((y + 0.5) * rows) / canvas.height - 0.5;
     const [top, down] = [Math.floor(row), row - Math.floor(row)];

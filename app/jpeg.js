@@ -26,7 +26,9 @@ export async function readJpeg(bytes) {
 
 /** Whether this browser gives back the pixels that it drew; protection against fingerprinting may change them. */
 export async function readsPixelsBack() {
-  const drawn = Uint8ClampedArray.from({ length: 64 * 64 * 4 }, (_, index) => (index % 4 === 3 ? 255 : (index * 7) % 256));
+  const drawn = Uint8ClampedArray.from({ length: 64 * 64 * 4 }, (_, index) =>
+    index % 4 === 3 ? 255 : (index * 7) % 256,
+  );
   const bitmap = await createImageBitmap(new ImageData(drawn, 64, 64), { colorSpaceConversion: "none" });
   const expected = luma(drawn);
   return greyOf(bitmap).every((value, pixel) => value === expected[pixel]);

@@ -17,7 +17,8 @@ export async function loadModel(progress) {
       }),
     ),
   );
-  if ((await sha256(weights)) !== card.model.sha256) throw new Error("the model is not the one that this page was built with");
+  if ((await sha256(weights)) !== card.model.sha256)
+    throw new Error("the model is not the one that this page was built with");
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = new URL("vendor/", document.baseURI).href;
   ort.env.wasm.wasmBinary = runtime.buffer;
@@ -27,8 +28,8 @@ export async function loadModel(progress) {
   return model;
 }
 
-/** What the network says of a picture, and why it is refused if it is; `activation` is {values, rows, columns} in logits
- * of pneumonia over normal. */
+/** What the network says of a picture, and why it is refused if it is. `activation` is {values, rows, columns}, in
+ * logits of pneumonia over normal. */
 export async function screen(model, { grey, width, height }) {
   const pixels = squash(grey, width, height, model.image_size);
   const out = await run(model, [pixels]);
@@ -72,7 +73,7 @@ async function fetchBytes(file, progress) {
   if (!answer.ok) throw new Error(`${file}: the server answered ${answer.status}`);
   const parts = [];
   let length = 0;
-  for (const reader = answer.body.getReader(); ; ) {
+  for (const reader = answer.body.getReader(); ;) {
     const { value, done } = await reader.read();
     if (done) break;
     parts.push(value);

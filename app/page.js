@@ -24,8 +24,10 @@ async function start() {
   try {
     model = await loadModel((share) => (at("load").value = share));
     if (!(await readsPixelsBack())) {
-      problem("This browser changes the pixels that a page reads (protection against fingerprinting). Allow this page to " +
-        "read canvas data, or its answers will be wrong.");
+      problem(
+        "This browser changes the pixels that a page reads (protection against fingerprinting). Allow this page to " +
+          "read canvas data, or its answers will be wrong.",
+      );
     }
   } catch (error) {
     at("loading").hidden = true;
@@ -36,7 +38,8 @@ async function start() {
   at("files").disabled = false;
   at("threshold").textContent = model.threshold.toFixed(2);
   at("mark").style.insetInlineStart = `${100 * model.threshold}%`;
-  at("versions").textContent = `Model ${model.sha256.slice(0, 12)}, ${model.precision}, ${model.image_size} x ${model.image_size} pixels; ` +
+  at("versions").textContent =
+    `Model ${model.sha256.slice(0, 12)}, ${model.precision}, ${model.image_size} x ${model.image_size} pixels; ` +
     `weights ${model.weights_sha256.slice(0, 12)}; data set ${model.dataset_sha256.slice(0, 12)}`;
   say("Ready.");
 }
@@ -127,7 +130,9 @@ function reason(film) {
 function spoken(film) {
   const answer = visible(film);
   const what = verdict(film);
-  return [answer ? `${what}, probability ${answer.probability.toFixed(2)}` : what, reason(film)].filter(Boolean).join("; ");
+  return [answer ? `${what}, probability ${answer.probability.toFixed(2)}` : what, reason(film)]
+    .filter(Boolean)
+    .join("; ");
 }
 
 function summary() {
@@ -170,15 +175,18 @@ function fillRow(film) {
 
 async function show(film, picture = null) {
   selected = film;
-  for (const { row } of films) row.classList.remove("selected"), row.querySelector("button").removeAttribute("aria-current");
+  for (const { row } of films)
+    (row.classList.remove("selected"), row.querySelector("button").removeAttribute("aria-current"));
   film.row.classList.add("selected");
   film.row.querySelector("button").setAttribute("aria-current", "true");
   at("one").hidden = false;
   const answer = visible(film);
   at("name").textContent = film.name;
-  at("decision").textContent = { refused: "Refused", unreadable: "Cannot be read", waiting: "Waiting" }[verdict(film)] ?? verdict(film);
+  at("decision").textContent =
+    { refused: "Refused", unreadable: "Cannot be read", waiting: "Waiting" }[verdict(film)] ?? verdict(film);
   at("decision").className = `decision ${verdict(film)}`;
-  at("reason").textContent = reason(film) && (film.shown ? `Shown at your request, though it is ${reason(film)}.` : sentence(film));
+  at("reason").textContent =
+    reason(film) && (film.shown ? `Shown at your request, though it is ${reason(film)}.` : sentence(film));
   at("figures").hidden = !answer;
   at("anyway").hidden = !film.answer?.refusal || film.shown;
   if (answer) {
@@ -198,7 +206,8 @@ async function show(film, picture = null) {
 
 function sentence(film) {
   const text = reason(film);
-  return `${text[0].toUpperCase()}${text.slice(1)}.${film.error ? "" : " No probability is given for what is no upright frontal chest film."}`;
+  const consequence = film.error ? "" : " No probability is given for what is no upright frontal chest film.";
+  return `${text[0].toUpperCase()}${text.slice(1)}.${consequence}`;
 }
 
 function showHeat() {
@@ -213,12 +222,16 @@ function showHeat() {
 /** The same table as `cxr-screen --csv` writes. */
 function saveCsv() {
   const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  const lines = films.filter((film) => film.answer || film.error).map((film) => {
-    const answer = visible(film);
-    const numbers = [answer?.probability, answer?.calibrated].map((value) => (value === undefined ? "" : shortest(value)));
-    const refused = verdict(film) === "refused" ? "True" : "False";
-    return [film.name, ...numbers, answer?.decision ?? "", refused, reason(film)].map(cell).join(",");
-  });
+  const lines = films
+    .filter((film) => film.answer || film.error)
+    .map((film) => {
+      const answer = visible(film);
+      const numbers = [answer?.probability, answer?.calibrated].map((value) =>
+        value === undefined ? "" : shortest(value),
+      );
+      const refused = verdict(film) === "refused" ? "True" : "False";
+      return [film.name, ...numbers, answer?.decision ?? "", refused, reason(film)].map(cell).join(",");
+    });
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([[COLUMNS.join(","), ...lines, ""].join("\r\n")], { type: "text/csv" }));
   link.download = "cxr-screen.csv";

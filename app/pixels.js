@@ -12,11 +12,11 @@ export function luma(rgba) {
   return grey;
 }
 
-/** Numbers from `low` (black) to `high` (white) as grey bytes; what lies beyond is clipped, halves go to the even level. */
-export function levels(values, low, high) {
-  const scale = Math.fround(255 / Math.max(high - low, 1e-12));
+/** Numbers as grey bytes from `black` to `white`; what lies beyond is clipped, halves go to the even level. */
+export function levels(values, black, white) {
+  const spread = white - black || 1;
   return Uint8Array.from(values, (value) => {
-    const level = Math.min(Math.max(Math.fround(Math.fround(value - low) * scale), 0), 255);
+    const level = Math.min(Math.max(((value - black) / spread) * 255, 0), 255);
     const floor = Math.floor(level);
     return level - floor === 0.5 ? floor + (floor % 2) : Math.floor(level + 0.5);
   });
@@ -25,7 +25,8 @@ export function levels(values, low, high) {
 /** `grey` (height x width bytes) squashed to size x size as Pillow's resize(..., BILINEAR) does: a triangle whose
  * support grows with the reduction, along the rows and along the columns, rounded to bytes in between. */
 export function squash(grey, width, height, size) {
-  const rows = (from, lines) => resample(from, weights(width, size), { lines, line: width, step: 1, outLine: size, outStep: 1 });
+  const rows = (from, lines) =>
+    resample(from, weights(width, size), { lines, line: width, step: 1, outLine: size, outStep: 1 });
   const columns = (from, lines) =>
     resample(from, weights(height, size), { lines, line: 1, step: lines, outLine: 1, outStep: lines });
   // Since version 13 Pillow begins with the columns where the height shrinks by more than twice as much as the width.

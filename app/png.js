@@ -7,13 +7,24 @@ import { levels, luma } from "./pixels.js";
 const SAMPLES = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }; // a pixel, by colour type
 const DEPTHS = { 0: [1, 2, 4, 8, 16], 2: [8, 16], 3: [1, 2, 4, 8], 4: [8, 16], 6: [8, 16] };
 const WHOLE = [[0, 0, 1, 1]];
-const ADAM7 = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+const ADAM7 = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+];
 
 export async function readPng(bytes) {
   const { width, height, depth, type, interlaced, palette, transparent, data } = chunks(bytes);
   const passes = (interlaced ? ADAM7 : WHOLE)
     .map(([left, top, across, down]) => ({
-      left, top, across, down,
+      left,
+      top,
+      across,
+      down,
       columns: Math.ceil((width - left) / across),
       rows: Math.ceil((height - top) / down),
     }))
@@ -54,7 +65,7 @@ function chunks(bytes) {
   let palette = null;
   let transparent = null;
   const data = [];
-  for (let at = 8; ; ) {
+  for (let at = 8; ;) {
     if (at + 12 > bytes.length) throw new FilmError("truncated");
     const length = view.getUint32(at);
     const name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
@@ -138,7 +149,8 @@ function greyOfRow({ depth, type, palette, transparent }) {
   }
   const clear = transparent && depth < 16 ? [1, 3, 5].map((at) => transparent[at]) : [];
   if (type === 0 && depth === 16) {
-    return (line, columns) => Uint16Array.from({ length: columns }, (_, index) => (line[2 * index] << 8) | line[2 * index + 1]);
+    return (line, columns) =>
+      Uint16Array.from({ length: columns }, (_, index) => (line[2 * index] << 8) | line[2 * index + 1]);
   }
   if (type === 0) {
     const unit = 255 / (2 ** depth - 1);
@@ -154,7 +166,8 @@ function greyOfRow({ depth, type, palette, transparent }) {
     for (let index = 0; index < columns; index += 1) {
       const pixel = (sample) => line[(index * samples + sample) * bytes];
       const colour = colours.map(pixel);
-      const seen = alpha === null ? (colour.every((value, channel) => value === clear[channel]) ? 0 : 255) : pixel(alpha);
+      const seen =
+        alpha === null ? (colour.every((value, channel) => value === clear[channel]) ? 0 : 255) : pixel(alpha);
       for (let channel = 0; channel < 3; channel += 1) rgba[4 * index + channel] = overBlack(colour[channel], seen);
     }
     return luma(rgba);
@@ -164,7 +177,7 @@ function greyOfRow({ depth, type, palette, transparent }) {
 /** As Pillow's alpha_composite rounds it. */
 function overBlack(value, alpha) {
   const sum = value * alpha * 128 + (0x80 << 7);
-  return ((sum >> 8) + sum) >> 8 >> 7;
+  return (((sum >> 8) + sum) >> 8) >> 7;
 }
 
 function paletteShades(palette, transparent) {

@@ -3,12 +3,15 @@
 importScripts("files.js"); // VERSION and FILES, written by build.py; another byte in any file is another version
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(VERSION).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })))));
+  event.waitUntil(
+    caches.open(VERSION).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })))),
+  );
 });
 
 self.addEventListener("activate", (event) => {
   const clean = async () => {
-    for (const name of await caches.keys()) if (name.startsWith("cxr-distill-") && name !== VERSION) await caches.delete(name);
+    for (const name of await caches.keys())
+      if (name.startsWith("cxr-distill-") && name !== VERSION) await caches.delete(name);
     await self.clients.claim();
   };
   event.waitUntil(clean());

@@ -425,6 +425,18 @@ def test_a_phone_shows_it_without_scrolling_sideways(page: Page, folder: Path) -
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_and_work_it(page: Page, folder: Path, scheme: str) -> None:
+    emulated = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", emulated)
+    page.choose(folder / "films/film_0.jpeg", folder / "films/film_1.jpeg", folder / "noise.png", folder / "empty.png")
+    page.driver.execute_script((ROOT / "app/node_modules/axe-core/axe.min.js").read_text())
+    for button in page.driver.find_elements(By.CSS_SELECTOR, "#rows button"):
+        button.click()
+        found = page.driver.execute_async_script("axe.run().then(arguments[0])")
+        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]] == []
+
+
 def test_the_model_card_is_shown(page: Page) -> None:
     page.find("about").find_element(By.TAG_NAME, "summary").click()
     assert "A stand-in" in page.find("card").text
