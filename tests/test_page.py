@@ -86,7 +86,7 @@ class Page:
         return self.driver.find_element(By.ID, name)
 
     def wait(self, condition) -> None:
-        WebDriverWait(self.driver, 40, 0.05).until(lambda _: condition())
+        WebDriverWait(self.driver, 90, 0.05).until(lambda _: condition())
 
     def text(self, name: str) -> str:
         return self.find(name).get_attribute("textContent").strip()
