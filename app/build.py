@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from cxr_distill.errors import CxrError
-from cxr_distill.screen import Model
+from cxr_distill.screen import load_model
 
 APP = Path(__file__).resolve().parent
 OWN = (
@@ -39,7 +39,7 @@ def build(release: Path, target: Path) -> None:
 
     Raises CxrError if the model is none of this project's, or a file is missing.
     """
-    facts = Model(release / MODEL).facts
+    facts = load_model(release / MODEL).facts
     shutil.rmtree(target, ignore_errors=True)
     (target / "vendor").mkdir(parents=True)
     for name in OWN:
