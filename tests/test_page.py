@@ -44,7 +44,7 @@ from app.build import build
 from app.serve import server
 from cxr_distill.films import read_film
 from cxr_distill.phantom import draw_film
-from cxr_distill.screen import Model
+from cxr_distill.screen import load_model
 from cxr_distill.screening import Verdict, screen_files
 
 FLAGS = (
@@ -253,7 +253,7 @@ def page(folder: Path) -> Iterator[Page]:
 
 def command(folder: Path, *films: Path, refuse: bool = False) -> list[Verdict]:
     """What `cxr-screen` says of the films, by the model in `folder`."""
-    return list(screen_files(films, Model(folder / "cxr-distill.onnx"), refuse=refuse))
+    return list(screen_files(films, load_model(folder / "cxr-distill.onnx"), refuse=refuse))
 
 
 def expected(folder: Path, *films: Path) -> np.ndarray:
