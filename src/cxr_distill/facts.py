@@ -13,7 +13,7 @@ FORMAT = 1
 PREPROCESSING = (
     "Grey levels 0 to 255 (ITU-R 601 luma of colour; DICOM: rescale, VOI, MONOCHROME1 inverted), squashed to "
     "image_size x image_size by a separable triangle filter whose support grows with the reduction (Pillow's "
-    "BILINEAR), rounded to whole numbers after each direction, the horizontal one first"
+    "BILINEAR, release 13 or later), rounded to whole numbers after each direction"
 )
 
 
