@@ -23,7 +23,7 @@ demo: $(READY)  ## the whole pipeline on synthetic chests: no account, no downlo
 	$(RUN) python -m demo
 
 test: $(READY)  ## the tests, all but those of CI itself and of the page in a browser
-	$(RUN) python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/test_ci.py --ignore=tests/test_page.py
+	$(RUN) python -m pytest --numprocesses=2 --dist=worksteal --ignore=tests/test_ci.py --ignore=tests/test_page.py
 
 PORT ?= 8000
 app: .screen/.ready $(MODULES) ## build the page that screens in a browser, and serve it on this machine: needs npm
