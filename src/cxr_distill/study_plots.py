@@ -26,9 +26,9 @@ def png(figure: Figure) -> bytes:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure's SVG bytes; equal figures give equal bytes."""
+    """The figure's SVG bytes, text as text; equal figures give equal bytes."""
     file = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "study"}):
+    with matplotlib.rc_context({"svg.hashsalt": "study", "svg.fonttype": "none"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()
 

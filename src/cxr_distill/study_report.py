@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -18,16 +18,20 @@ METRICS = ("accuracy", "auroc", "sensitivity", "specificity")
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what follows it; `picture` and `details` are for the page alone."""
+    """A heading and what follows it.
+
+    For the page alone are every `picture`, all of a section of `details`, and the table of one that is `long`.
+    """
 
     title: str
     text: Sequence[str] = ()
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     details: bool = False
+    long: bool = False
     picture: Callable[..., Figure] | None = None
     caption: str = ""
-    points: Sequence[str] = field(default=())
+    points: Sequence[str] = ()
 
 
 def study_markdown(figures: Figures, dataset: Figures, *, synthetic: bool) -> str:
@@ -41,7 +45,9 @@ def study_markdown(figures: Figures, dataset: Figures, *, synthetic: bool) -> st
             lines += [paragraph, ""]
         if section.points:
             lines += [*(f"- {point}" for point in section.points), ""]
-        if section.rows:
+        if section.long:
+            lines += ["[The page](study.html) has the figures.", ""]
+        elif section.rows:
             lines += [_line(section.columns), "|" + "---|" * len(section.columns), *map(_line, section.rows), ""]
     return "\n".join(lines)
 
@@ -94,15 +100,17 @@ def _embedded(section: Section, figures: Figures, *, synthetic: bool) -> str:
     assert section.picture is not None
     drawn = b64encode(plots.svg(section.picture(figures, synthetic=synthetic))).decode()
     caption = escape(section.caption)
-    return f'<figure><img alt="{caption}" src="data:image/svg+xml;base64,{drawn}"><figcaption>{caption}</figcaption></figure>'
+    image = f'<img alt="{caption}" src="data:image/svg+xml;base64,{drawn}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def _maps() -> str:
     # Images of patients stay out of Git, and so out of this file.
     caption = (
-        "Test images by outcome of the distilled student, and where each network finds evidence for pneumonia (bright). "
-        "The picture holds images of patients and is therefore not in Git: dvc pull or dvc repro study/dvc.yaml puts it "
-        "at study/maps.png."
+        "Test images by outcome of the distilled student, and where each network finds evidence for pneumonia "
+        "(bright). "
+        "The picture holds images of patients and is not in Git: dvc pull or dvc repro study/dvc.yaml puts it at "
+        "study/maps.png."
     )
     return f'<figure><img alt="{caption}" src="../study/maps.png"><figcaption>{caption}</figcaption></figure>'
 
@@ -131,9 +139,10 @@ def _source(figures: Figures, dataset: Figures, *, synthetic: bool) -> str:
     source = "Drawn phantoms: the figures say nothing about pneumonia." if synthetic else "Archive"
     side = dataset["image_size"]
     return (
-        f"{source} `{dataset['archive_sha256'][:12]}`, images of {side} x {side} pixels. n = {figures['n']} test images of "
-        f"{figures['patients']} patients; threshold 0.5 unless said otherwise. In brackets 95% intervals from resampling "
-        "whole patients, and seeds too where a student has several (hierarchical bootstrap); differences are paired in both."
+        f"{source} `{dataset['archive_sha256'][:12]}`, images of {side} x {side} pixels. n = {figures['n']} "
+        f"test images of {figures['patients']} patients; threshold 0.5 unless said otherwise. In brackets 95% "
+        "intervals from resampling whole patients, and seeds too where a student has several (hierarchical bootstrap); "
+        "differences are paired in both."
     )
 
 
@@ -150,7 +159,7 @@ def _change(figures: Figures) -> str:
 def _verdict(figures: Figures) -> str:
     if figures["low"] > 0:
         return "higher"
-    return "lower" if figures["high"] < 0 else "no difference that this test split can show"
+    return "lower" if figures["high"] < 0 else "not told apart"
 
 
 def _in_short(figures: Figures, *, synthetic: bool) -> list[str]:
@@ -177,8 +186,8 @@ def _in_short(figures: Figures, *, synthetic: bool) -> list[str]:
     if off := figures["grid"].get("measured_alpha_off"):
         sentences.append(
             "The blog's table is skewed by its loss: the alpha at which Hinton's loss leaves a student as far from the "
-            f"teacher differs from the predicted effective alpha by {_cell(off['predicted'], digits=2)} on average, from "
-            f"the alpha that the table is labelled with by {_cell(off['nominal'], digits=2)} (interval over points)."
+            f"teacher differs from the predicted effective alpha by {_cell(off['predicted'], digits=2)} on average, "
+            f"from the alpha in the table's margin by {_cell(off['nominal'], digits=2)} (interval over points)."
         )
     shortcuts = figures["shortcuts"]
     within = shortcuts["auroc_within_strata"]
@@ -202,13 +211,14 @@ def _blog_in_short(causes: Figures) -> list[str]:
         )
         if cause in causes
     ]
+    of_which = f", of which {', '.join(parts)}" if parts else ""
     alone = causes.get("operating_point_alone")
     moved = (
         f"; moving the threshold of the first to the prevalence, alone, {_change(alone['accuracy'])}" if alone else ""
     )
     return [
         "The blog's 72% to 86%, taken apart: from its plain student to its distilled one accuracy changes by "
-        f"{_change(causes['all_of_it']['accuracy'])} here, of which {', '.join(parts)}{moved}."
+        f"{_change(causes['all_of_it']['accuracy'])} here{of_which}{moved}."
     ]
 
 
@@ -229,7 +239,8 @@ def _students(figures: Figures) -> list[Section]:
     names = [plots.NAMES[m] for m in METRICS]
     return [
         Section(
-            "Seeds", ["Full schedule, test, mean ± standard deviation over seeds [95% interval over seeds and patients]."],
+            "Seeds",
+            ["Full schedule, test, mean ± standard deviation over seeds [95% interval over seeds and patients]."],
             columns, rows, picture=plots.seeds_figure,
             caption="Dots: seeds. Blue: baseline, orange: distilled, black: the teacher, one network.",
         ),
@@ -238,7 +249,9 @@ def _students(figures: Figures) -> list[Section]:
             ["student", "difference", *names], paired, picture=plots.differences_figure,
             caption="Right of the line: the first of the two is better.",
         ),
-        Section("Validation", ["The same students on validation patients."], ["student", *names], validation, details=True),
+        Section(
+            "Validation", ["The same students on validation patients."], ["student", *names], validation, details=True
+        ),
     ]  # fmt: skip
 
 
@@ -259,17 +272,17 @@ def _grid(figures: Figures, dataset: Figures) -> Section:
     text = [
         "Screening: short schedules, two classes for both losses so that they compare with the blog; it ranks, and no "
         "figure of it is a result. The blog's loss has no T² and averages KL over classes too, so that its (alpha, T) "
-        "weighs like Hinton's at effective alpha w / (1 - alpha + w), w = alpha / (2 T²). Measured alpha: where Hinton's "
-        "loss at the same T leaves a student as far from the teacher on validation. "
+        "weighs like Hinton's at effective alpha w / (1 - alpha + w), w = alpha / (2 T²). Measured alpha: where "
+        "Hinton's loss at the same T leaves a student as far from the teacher on validation. "
         f"Best on validation: {figures['grid']['best_on_validation']}.",
     ]
     return Section(
         "Alpha and temperature", text,
         ["point", "seeds", "validation log-loss", "within noise of the best", "test accuracy", "test AUROC",
          "effective alpha", "measured alpha", "teacher's share of the first gradient"],
-        rows, picture=plots.grid_figure,
-        caption="Left and middle: Hinton's loss above, the blog's below. Right: effective alpha of the blog's points as "
-        "predicted and as measured, and test accuracy of all points against it.",
+        rows, long=True, picture=plots.grid_figure,
+        caption="Left and middle: Hinton's loss above, the blog's below. Right: effective alpha of the blog's points "
+        "as predicted and as measured, and test accuracy of all points against it.",
     )  # fmt: skip
 
 
@@ -283,10 +296,10 @@ def _blog(figures: Figures) -> Section:
         for cause, each in figures["blog"]["causes"].items()
     ]
     text = [
-        "The blog's student (three convolutions, two classes, no views, no balancing) at the learning rates of its plain "
-        "and its distilled code, alone and distilled at its best setting, the teacher's BatchNorm as it should be (eval) "
-        "and as its code leaves it (train). One seed each: intervals are over patients alone. Optimiser and schedule are "
-        "ours, since the blog does not show its own."
+        "The blog's student (three convolutions, two classes, no views, no balancing) at the learning rates of its "
+        "plain and its distilled code, alone and distilled at its best setting, the teacher's BatchNorm as it should "
+        "be (eval) and as its code leaves it (train). One seed each: intervals are over patients alone. Optimiser and "
+        "schedule are ours, since the blog does not show its own."
     ]
     return Section(
         "The blog taken apart", text, ["network or change", "threshold", *(plots.NAMES[m] for m in METRICS)], rows,
@@ -304,8 +317,9 @@ def _ablation(figures: Figures) -> Section:
         for name, each in figures["ablation"].items()
     ]  # fmt: skip
     return Section(
-        "From the blog's recipe to ours", ["Each line keeps what the lines above changed. Short schedules, one seed each; "
-        "validation log-loss counts normal and pneumonia alike. Lines without class balance take more steps an epoch."],
+        "From the blog's recipe to ours",
+        ["Each line keeps what the lines above changed. Short schedules, one seed each; validation log-loss counts "
+         "normal and pneumonia alike. Lines without class balance take more steps an epoch."],
         ["step", "validation log-loss", *(plots.NAMES[m] for m in METRICS), "change of accuracy", "change of AUROC"],
         rows, picture=plots.ablation_figure, caption="Top: the blog's recipe. Bottom: ours, on a short schedule.",
     )  # fmt: skip
@@ -351,9 +365,10 @@ def _honesty(figures: Figures) -> list[Section]:
     return [
         Section(
             "Without a network",
-            [f"Logistic regression on width and height of the original files (fitted on {shortcuts['fitted_on']} train and "
-             "validation images whose size is known), on 16 x 16 thumbnails and on histograms of oriented gradients; last "
-             f"column: pairs within {shortcuts['strata']} strata of like geometry only."],
+            ["Logistic regression on width and height of the original files (fitted on "
+             f"{shortcuts['fitted_on']} train and validation images whose size is known), on thumbnails and on "
+             "histograms of oriented gradients; last column: pairs within "
+             f"{shortcuts['strata']} strata of like geometry only."],
             ["model", "accuracy", "AUROC", "AUROC within strata"], rows, picture=plots.shortcuts_figure,
             caption="What remains of a model where image geometry tells little.",
         ),
@@ -366,17 +381,20 @@ def _honesty(figures: Figures) -> list[Section]:
         Section(
             "Calibration", ["On test; the temperature is fitted on validation."],
             ["model", "temperature", "ECE", "ECE scaled", "Brier", "Brier scaled"], calibration,
-            picture=plots.reliability_figure, caption="On the diagonal, a probability means what it says. All seeds pooled.",
+            picture=plots.reliability_figure,
+            caption="On the diagonal, a probability means what it says. All seeds pooled.",
         ),
         Section(
-            "Originals and copies", ["P(pneumonia) from an original file against its small copy, and from other ways to make "
-            "a film square; by the pipeline's split."],
+            "Originals and copies",
+            ["P(pneumonia) from an original file against its small copy, and from other ways to make a film square; by "
+             "the pipeline's split."],
             ["split", "n", "model", "pair", "mean absolute change", "mean change", "decisions changed"], originals,
             details=True,
         ),
         Section(
-            MAPS, ["Class activation maps on test: overlap of the top fifth (IoU), the same with another image's map, and "
-            "rank correlation; right and wrong by the distilled student of the main run."],
+            MAPS,
+            ["Class activation maps on test: overlap of the top fifth (IoU), the same with another image's map, and "
+             "rank correlation; right and wrong by the distilled student of the main run."],
             ["networks", "cases", "n", "IoU", "IoU by chance", "rank correlation"], maps, details=True,
             picture=plots.maps_figure, caption="Blue: the same image. Orange: another image's map, hence chance.",
         ),
@@ -385,8 +403,8 @@ def _honesty(figures: Figures) -> list[Section]:
 
 LIMITS = (
     "One teacher and one set of views: seeds vary a student's start and the order of its images, and nothing else.",
-    "The grid, the blog's recipe and the ablation have one seed a point unless said otherwise; their intervals leave out "
-    "what another seed would give.",
+    "The grid, the blog's recipe and the ablation have one seed a point unless said otherwise; their intervals leave "
+    "out what another seed would give.",
     "Few seeds make an interval over seeds too narrow: with five, by about a tenth.",
     "Everything is one hospital's children; intervals are over its patients, not over places.",
     "Low overlap of maps does not make one wrong, and high overlap does not make both right.",

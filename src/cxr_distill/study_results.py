@@ -419,7 +419,7 @@ def grid(cells: Mapping[str, Network], teacher_val: Floats, draws: Resampling) -
             effective_alpha(alpha, temperature, classes=classes) if loss == "blog" else alpha
         )
         by_alpha = {k[1]: k for k in sorted(points) if k[::2] == ("hinton", temperature)}
-        if loss == "blog" and len(by_alpha) > 1:
+        if loss == "blog" and by_alpha:
             curve = [distances(k, temperature) for k in (("alone", 0.0, 0.0), *by_alpha.values())]
             alphas, mine = [0.0, *by_alpha], distances(key, temperature)
             found = [
