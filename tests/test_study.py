@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import ROOT, ran, run
 from test_training import STUDENT, TEACHER, TRAIN, VIEWS
 
 from cxr_distill.activation_maps import activation_maps, overlap, rank_correlation
-from cxr_distill.cells import cell_images, no_views
+from cxr_distill.cells import cell_images, no_views, student_of
 from cxr_distill.classical import geometry_model, oriented_gradients, thumbnails
 from cxr_distill.collapse import collapse
 from cxr_distill.distillation import DistillationTask
@@ -25,7 +26,9 @@ from cxr_distill.framing import FRAMINGS
 from cxr_distill.losses import distillation_losses
 from cxr_distill.metrics import Draw, Scored, expected_calibration_error
 from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.study import AloneCell
+from cxr_distill.params.strict import parse
+from cxr_distill.params.student import StudentParams
+from cxr_distill.params.study import AloneCell, TaughtCell
 from cxr_distill.pixels import decode
 from cxr_distill.students import build_student
 from cxr_distill.study import (
@@ -233,6 +236,27 @@ def test_a_wide_film_is_cut_barred_or_squashed() -> None:
     assert (crop == 200).all()
     assert letterbox[0].max() == 0 and letterbox[10, 10] == 200
     assert squash[0, 0] == 0 and squash[0, 10] == 200
+
+
+def test_every_committed_cell_is_a_student_that_can_be_built() -> None:
+    main = yaml.safe_load((ROOT / "params.yaml").read_text())
+    sections = yaml.safe_load((ROOT / "study/params.yaml").read_text())
+    base = parse(StudentParams, main["student"], "student")
+    cells = {name: parse(AloneCell, cell, name) for name, cell in sections["alone"].items()}
+    cells |= {name: parse(TaughtCell, cell, name) for name, cell in sections["taught"].items()}
+    assert len(cells) == len(sections["alone"]) + len(sections["taught"]), "a name is in both sections"
+    for name, cell in cells.items():
+        build_student(student_of(cell, base, name=name), classes=cell.classes)
+        assert main["preprocess"]["image_size"] % cell.pool == 0
+        if cell.group == "seeds" and isinstance(cell, TaughtCell):
+            assert cell.distill.model_dump() == main["distill"]
+    for arch in ("plain", "residual"):
+        for kind in (AloneCell, TaughtCell):
+            seeds = {c.seed for c in cells.values() if type(c) is kind and c.group == "seeds" and c.arch == arch}
+            assert len(seeds | ({base.seed} if arch == base.arch else set())) >= 5
+    assert {sections["maps"][kind].split("_")[0] for kind in ("baseline", "distilled")} == {"plain", "residual"} - {
+        base.arch
+    }
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxr_distill.errors import CxrError
@@ -84,16 +84,16 @@ def _block_means(image: Floats, blocks: int) -> Floats:
     return means
 
 
-def classical_model(train: Floats, labels: Ints, val: Floats, val_labels: Ints) -> tuple[LogisticRegression, float]:
-    """Logistic regression on standardised features, classes weighted alike, and its penalty: the one of PENALTIES with
-    the least balanced log-loss on validation."""
+def classical_model(train: Floats, labels: Ints, val: Floats, val_labels: Ints) -> Pipeline:
+    """Logistic regression on standardised features, classes weighted alike, with the one of PENALTIES that has the
+    least balanced log-loss on validation."""
     weights = np.where(val_labels == 1, 0.5 / val_labels.mean(), 0.5 / (1 - val_labels.mean()))
-    best: tuple[float, LogisticRegression, float] | None = None
-    for penalty in PENALTIES:
+
+    def fitted(penalty: float) -> Pipeline:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, class_weight="balanced", max_iter=2000))
-        model.fit(train, labels)
-        loss = float(log_loss(val_labels, model.predict_proba(val)[:, 1], sample_weight=weights))
-        if best is None or loss < best[0]:
-            best = (loss, model, penalty)
-    assert best is not None
-    return best[1], best[2]
+        return model.fit(train, labels)
+
+    def loss(model: Pipeline) -> float:
+        return float(log_loss(val_labels, model.predict_proba(val)[:, 1], sample_weight=weights))
+
+    return min(map(fitted, PENALTIES), key=loss)

@@ -32,6 +32,7 @@ class Section:
     picture: Callable[..., Figure] | None = None
     caption: str = ""
     points: Sequence[str] = ()
+    end: str = ""  # HTML
 
 
 def study_markdown(figures: Figures, dataset: Figures, *, synthetic: bool) -> str:
@@ -86,8 +87,7 @@ def study_page(figures: Figures, dataset: Figures, *, synthetic: bool) -> str:
                 "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in section.rows
             )
             parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-        if section.title == MAPS:
-            parts.append(_maps())
+        parts.append(section.end)
     content = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -113,9 +113,6 @@ def _maps() -> str:
         "study/maps.png."
     )
     return f'<figure><img alt="{caption}" src="../study/maps.png"><figcaption>{caption}</figcaption></figure>'
-
-
-MAPS = "Where the networks look"
 
 
 def _title(synthetic: bool) -> str:
@@ -228,7 +225,9 @@ def _students(figures: Figures) -> list[Section]:
         [name, f"{each['parameters']:,}", str(each["accuracy"]["seeds"]), *(_cell(each[m]) for m in METRICS)]
         for name, each in students.items()
     ]
-    rows.append(["teacher", "", "1", *(_cell(figures["teacher"][m]) for m in METRICS)])
+    rows.append(
+        ["teacher", f"{figures['teacher']['parameters']:,}", "1", *(_cell(figures["teacher"][m]) for m in METRICS)]
+    )
     columns = ["student", "parameters", "seeds", *(plots.NAMES[m] for m in METRICS)]
     paired = [
         [arch, what.replace("_", " "), *(_change(each[m]) for m in METRICS)]
@@ -298,8 +297,8 @@ def _blog(figures: Figures) -> Section:
     text = [
         "The blog's student (three convolutions, two classes, no views, no balancing) at the learning rates of its "
         "plain and its distilled code, alone and distilled at its best setting, the teacher's BatchNorm as it should "
-        "be (eval) and as its code leaves it (train). One seed each: intervals are over patients alone. Optimiser and "
-        "schedule are ours, since the blog does not show its own."
+        "be (eval) and as its code leaves it (train). One seed each: intervals are over patients alone. Optimiser, "
+        "schedule and which epoch is kept are ours, since the blog does not show its own."
     ]
     return Section(
         "The blog taken apart", text, ["network or change", "threshold", *(plots.NAMES[m] for m in METRICS)], rows,
@@ -318,10 +317,10 @@ def _ablation(figures: Figures) -> Section:
     ]  # fmt: skip
     return Section(
         "From the blog's recipe to ours",
-        ["Each line keeps what the lines above changed. Short schedules, one seed each; validation log-loss counts "
-         "normal and pneumonia alike. Lines without class balance take more steps an epoch."],
+        ["Each line keeps what the lines above changed. Short schedules, one seed each, but for the last line; "
+         "validation log-loss counts normal and pneumonia alike. Without class balance an epoch has more steps."],
         ["step", "validation log-loss", *(plots.NAMES[m] for m in METRICS), "change of accuracy", "change of AUROC"],
-        rows, picture=plots.ablation_figure, caption="Top: the blog's recipe. Bottom: ours, on a short schedule.",
+        rows, picture=plots.ablation_figure, caption="Top: the blog's recipe. Bottom: ours.",
     )  # fmt: skip
 
 
@@ -392,11 +391,12 @@ def _honesty(figures: Figures) -> list[Section]:
             details=True,
         ),
         Section(
-            MAPS,
+            "Where the networks look",
             ["Class activation maps on test: overlap of the top fifth (IoU), the same with another image's map, and "
              "rank correlation; right and wrong by the distilled student of the main run."],
             ["networks", "cases", "n", "IoU", "IoU by chance", "rank correlation"], maps, details=True,
             picture=plots.maps_figure, caption="Blue: the same image. Orange: another image's map, hence chance.",
+            end=_maps(),
         ),
     ]  # fmt: skip
 

@@ -43,6 +43,10 @@ from cxr_distill.study import (
 KINDS = ("baseline", "distilled")
 PNEUMONIAS = ("bacterial", "viral")
 
+Point = tuple[str, float, float]
+"""Loss, alpha and temperature."""
+
+ALONE: Point = ("alone", 0.0, 0.0)
 ALPHA_RESAMPLES = 200  # of patients, for the interval of a measured alpha
 
 Figures = dict[str, Any]
@@ -169,7 +173,7 @@ def _metrics_over_seeds(scored: list[Scored], draws: Resampling, *, split: str) 
 
 def teacher_figures(teacher: Network, draws: Resampling) -> Figures:
     """Section `teacher`: one network, so that its intervals are over patients alone."""
-    return _plain(metrics.draw(teacher.test, draws.test))
+    return {"parameters": teacher.parameters, **_plain(metrics.draw(teacher.test, draws.test))}
 
 
 def _plain(drawn: Mapping[str, Draw]) -> Figures:
@@ -314,53 +318,95 @@ def maps(table: pd.DataFrame, distilled: Network, params: EvaluateParams) -> Fig
     return figures
 
 
+CAUSES = {
+    "all_of_it": (("low", "alone", "half"), ("high", "train", "half")),
+    "learning_rate": (("low", "alone", "half"), ("high", "alone", "half")),
+    "then_distillation": (("high", "alone", "half"), ("high", "eval", "half")),
+    "then_teacher_in_train_mode": (("high", "eval", "half"), ("high", "train", "half")),
+    "operating_point_alone": (("low", "alone", "half"), ("low", "alone", "matched")),
+    "distillation_alone": (("low", "alone", "half"), ("low", "eval", "half")),
+    "teacher_in_train_mode_at_low_rate": (("low", "eval", "half"), ("low", "train", "half")),
+    "operating_point_at_high_rate": (("high", "alone", "half"), ("high", "alone", "matched")),
+    "distillation_once_matched": (("high", "alone", "matched"), ("high", "train", "matched")),
+}
+"""What changes -> from and to: learning rate, teacher (alone, or the mode of its BatchNorm), threshold."""
+
+
 def blog(cells: Mapping[str, Network], draws: Resampling) -> Figures:
     """The blog's recipe cause by cause: every cell of group `blog` at 0.5 and at the prevalence-matched threshold, and
-    paired differences that change one thing. One seed each: the intervals are over patients alone."""
-    mine = {name: n for name, n in cells.items() if n.cell and n.cell.group == "blog"}
-    drawn: dict[tuple[str, str, str], dict[str, Draw]] = {}
+    paired differences that change one thing, means over a setting's seeds. Raises CxrError unless two rates are named.
+    """
+    mine = _group(cells, "blog")
+    rates = sorted({cell.learning_rate for _, _, cell in mine if cell.learning_rate})
+    if len(rates) != 2 or not all(cell.learning_rate for _, _, cell in mine):
+        raise CxrError("study/params.yaml: the cells of group blog need learning_rate, two different ones in all")
+    found: dict[tuple[str, str, str], list[dict[str, Draw]]] = defaultdict(list)
     figures: Figures = {"cells": {}}
-    rates = {n.cell.learning_rate for n in mine.values() if n.cell}
-    for name, network in mine.items():
-        assert network.cell
-        rate = "low" if network.cell.learning_rate == min(rates, key=float) else "high"  # type: ignore[arg-type]
-        how = network.cell.teacher_mode if isinstance(network.cell, TaughtCell) else "alone"
+    for name, network, cell in mine:
+        rate = "low" if cell.learning_rate == rates[0] else "high"
+        how = cell.teacher_mode if isinstance(cell, TaughtCell) else "alone"
         matched = threshold_for_prevalence(network.val)
-        for point, threshold in (("half", metrics.THRESHOLD), ("matched", matched)):
-            drawn[rate, how, point] = metrics.draw(network.test, draws.test, threshold=threshold)
-        figures["cells"][name] = {
-            "learning_rate": network.cell.learning_rate,
-            "at_half": _plain(drawn[rate, how, "half"]),
-            "prevalence_matched": {"threshold": rounded(matched), **_plain(drawn[rate, how, "matched"])},
+        at = {
+            point: metrics.draw(network.test, draws.test, threshold=threshold)
+            for point, threshold in (("half", metrics.THRESHOLD), ("matched", matched))
         }
-    causes = {
-        "all_of_it": (("low", "alone", "half"), ("high", "train", "half")),
-        "learning_rate": (("low", "alone", "half"), ("high", "alone", "half")),
-        "then_distillation": (("high", "alone", "half"), ("high", "eval", "half")),
-        "then_teacher_in_train_mode": (("high", "eval", "half"), ("high", "train", "half")),
-        "operating_point_alone": (("low", "alone", "half"), ("low", "alone", "matched")),
-        "distillation_alone": (("low", "alone", "half"), ("low", "eval", "half")),
-        "teacher_in_train_mode_at_low_rate": (("low", "eval", "half"), ("low", "train", "half")),
-        "operating_point_at_high_rate": (("high", "alone", "half"), ("high", "alone", "matched")),
-        "distillation_once_matched": (("high", "alone", "matched"), ("high", "train", "matched")),
-    }
+        for point, drawn in at.items():
+            found[rate, how, point].append(drawn)
+        figures["cells"][name] = {
+            "learning_rate": cell.learning_rate,
+            "at_half": _plain(at["half"]),
+            "prevalence_matched": {"threshold": rounded(matched), **_plain(at["matched"])},
+        }
+    means = {setting: _mean_over_seeds(each, draws) for setting, each in found.items()}
     figures["causes"] = {
-        cause: {metric: (drawn[after][metric] - drawn[before][metric]).summary() for metric in metrics.METRICS}
-        for cause, (before, after) in causes.items()
-        if before in drawn and after in drawn
+        cause: {metric: (means[after][metric] - means[before][metric]).summary() for metric in metrics.METRICS}
+        for cause, (before, after) in CAUSES.items()
+        if before in means and after in means
     }
     return figures
 
 
-def ablation(cells: Mapping[str, Network], draws: Resampling) -> Figures:
-    """The cells of group `ablation` by name, each with its paired difference to the one before."""
-    mine = sorted((name, n) for name, n in cells.items() if n.cell and n.cell.group == "ablation")
-    drawn = {name: metrics.draw(network.test, draws.test) for name, network in mine}
-    losses = {name: measure(network.val, draws.val, balanced_log_loss).summary() for name, network in mine}
-    steps = {name: {"test": _plain(drawn[name]), "validation_log_loss": losses[name]} for name, _ in mine}
-    for (before, _), (name, _) in pairwise(mine):
+def _group(cells: Mapping[str, Network], group: str) -> list[tuple[str, Network, AloneCell | TaughtCell]]:
+    return [
+        (name, network, network.cell) for name, network in cells.items() if network.cell and network.cell.group == group
+    ]
+
+
+def _mean_over_seeds(each: list[dict[str, Draw]], draws: Resampling) -> dict[str, Draw]:
+    picks = draws.picks(len(each), split="test")
+    return {metric: over_seeds([one[metric] for one in each], picks).draw for metric in metrics.METRICS}
+
+
+def ablation(cells: Mapping[str, Network], found: Families, draws: Resampling) -> Figures:
+    """The cells of group `ablation` by name, each with its paired difference to the one before; the last line is the
+    last cell's student at full schedule, over its seeds."""
+    mine = {name: [network] for name, network, _ in sorted(_group(cells, "ablation"), key=lambda each: each[0])}
+    if not mine:
+        return {}
+    last = list(mine.values())[-1][0]
+    kind = "distilled" if last.distill else "baseline"
+    if last.cell and (full := found.get(f"{last.cell.arch}-{kind}")):
+        mine["full_schedule"] = list(full.values())
+    drawn = {
+        name: _mean_over_seeds([metrics.draw(n.test, draws.test) for n in networks], draws)
+        for name, networks in mine.items()
+    }
+    steps: Figures = {
+        name: {
+            "seeds": len(networks),
+            "test": _plain(drawn[name]),
+            "validation_log_loss": _log_loss(networks, draws).summary(),
+        }
+        for name, networks in mine.items()
+    }
+    for before, name in pairwise(mine):
         steps[name]["step"] = {m: (drawn[name][m] - drawn[before][m]).summary() for m in metrics.METRICS}
     return steps
+
+
+def _log_loss(networks: list[Network], draws: Resampling) -> Draw:
+    each = [measure(network.val, draws.val, balanced_log_loss) for network in networks]
+    return over_seeds(each, draws.picks(len(each), split="val")).draw
 
 
 def grid(cells: Mapping[str, Network], teacher_val: Floats, draws: Resampling) -> Figures:
@@ -370,48 +416,38 @@ def grid(cells: Mapping[str, Network], teacher_val: Floats, draws: Resampling) -
     point of the blog's loss is the alpha at which a student by Hinton's loss, at the same temperature, ends as far
     from the teacher on validation (`behaves_like` of `distances_to_teacher`).
     """
-    points: dict[tuple[str, float, float], list[tuple[str, Network]]] = defaultdict(list)
-    for name, network in cells.items():
-        if network.cell and network.cell.group == "grid":
-            how = network.distill
-            points[(how.loss, how.alpha, how.temperature) if how else ("alone", 0.0, 0.0)].append((name, network))
-    if ("alone", 0.0, 0.0) not in points:
+    points: dict[Point, list[Network]] = defaultdict(list)
+    for _, network, _ in _group(cells, "grid"):
+        points[_point_of(network)].append(network)
+    if ALONE not in points:
         raise CxrError("study/params.yaml: the grid needs a student alone (group: grid), which is its alpha 0")
-    losses = {
-        key: over_seeds(
-            [measure(n.val, draws.val, balanced_log_loss) for _, n in point], draws.picks(len(point), split="val")
-        ).draw
-        for key, point in points.items()
-    }
+    losses = {point: _log_loss(networks, draws) for point, networks in points.items()}
     best = min(losses, key=lambda key: losses[key].value)
 
     ones = np.ones((1, len(teacher_val)))
     some = np.vstack([ones, draws.val[:ALPHA_RESAMPLES]])
 
-    def distances(key: tuple[str, float, float], temperature: float) -> Floats:
-        each = [distances_to_teacher(n.val_logits, teacher_val, temperature=temperature) for _, n in points[key]]
+    def distances(key: Point, temperature: float) -> Floats:
+        each = [distances_to_teacher(n.val_logits, teacher_val, temperature=temperature) for n in points[key]]
         return (some @ np.mean(each, axis=0)) / some.sum(axis=1)
 
     figures: Figures = {}
-    for key, point in sorted(points.items()):
+    for key, networks in sorted(points.items()):
         loss, alpha, temperature = key
-        networks = [network for _, network in point]
         classes = networks[0].val_logits.shape[1]
-        each = [metrics.draw(n.test, draws.test) for n in networks]
-        picks = draws.picks(len(point), split="test")
-        test = {m: over_seeds([one[m] for one in each], picks).draw.summary() for m in metrics.METRICS}
+        test = _mean_over_seeds([metrics.draw(n.test, draws.test) for n in networks], draws)
         gap = losses[key] - losses[best]
         figures[_point_name(key)] = entry = {
             "loss": loss,
             "alpha": alpha,
             "temperature": temperature,
-            "seeds": len(point),
+            "seeds": len(networks),
             "validation_log_loss": losses[key].summary(),
             "behind_the_best": gap.summary(),
             "within_noise_of_the_best": key == best or gap.interval()["low"] <= 0,
-            "test": test,
+            "test": _plain(test),
         }
-        if loss == "alone":
+        if key == ALONE:
             continue
         entry["kl_gradient_share"] = rounded(float(np.mean([n.kl_gradient_share for n in networks])))
         entry["distance_to_teacher"] = _drawn(distances(key, temperature)).summary()
@@ -420,7 +456,7 @@ def grid(cells: Mapping[str, Network], teacher_val: Floats, draws: Resampling) -
         )
         by_alpha = {k[1]: k for k in sorted(points) if k[::2] == ("hinton", temperature)}
         if loss == "blog" and by_alpha:
-            curve = [distances(k, temperature) for k in (("alone", 0.0, 0.0), *by_alpha.values())]
+            curve = [distances(k, temperature) for k in (ALONE, *by_alpha.values())]
             alphas, mine = [0.0, *by_alpha], distances(key, temperature)
             found = [
                 behaves_like(alphas, list(column), own) for column, own in zip(np.transpose(curve), mine, strict=True)
@@ -449,32 +485,34 @@ def _agreement(measured: list[Figures]) -> Figures:
     return {"measured_alpha_off": {name: Draw(float(gap.mean()), picks @ gap).summary() for name, gap in gaps.items()}}
 
 
-def _point_name(key: tuple[str, float, float]) -> str:
-    loss, alpha, temperature = key
-    return loss if loss == "alone" else f"{loss}_alpha{alpha:g}_T{temperature:g}"
-
-
-def more_seeds(grid_figures: Figures, cells: Mapping[str, Network], *, wanted: int = 3) -> list[str]:
-    """Lines for study/params.yaml: the seeds that the points within noise of the best still lack."""
-    lines = []
-    for point in grid_figures["points"].values():
-        if not point["within_noise_of_the_best"]:
-            continue
-        like = [(n, c.cell) for n, c in cells.items() if c.cell and c.cell.group == "grid" and _is_at(c, point)]
-        name, cell = like[0]
-        assert cell is not None
-        section = "alone" if point["loss"] == "alone" else "taught"
-        seeds = {c.seed for _, c in like if c}
-        for seed in [s for s in range(wanted + max(seeds)) if s not in seeds][: max(0, wanted - len(seeds))]:
-            values = {**cell.model_dump(exclude_defaults=True), "seed": seed}
-            lines.append(f"  {section}: {name}_s{seed}: {values}")
-    return lines
-
-
-def _is_at(network: Network, point: Figures) -> bool:
+def _point_of(network: Network) -> Point:
     how = network.distill
-    here = (how.loss, how.alpha, how.temperature) if how else ("alone", 0.0, 0.0)
-    return here == (point["loss"], point["alpha"], point["temperature"])
+    return (how.loss, how.alpha, how.temperature) if how else ALONE
+
+
+def _point_name(point: Point) -> str:
+    loss, alpha, temperature = point
+    return loss if point == ALONE else f"{loss}_alpha{alpha:g}_T{temperature:g}"
+
+
+def more_seeds(figures: Figures, cells: Mapping[str, Network], *, wanted: int = 3) -> list[str]:
+    """Lines for study/params.yaml: the seeds that points of the grid within noise of the best still lack.
+
+    figures: section `grid`.
+    """
+    lines: dict[str, list[str]] = {"alone:": [], "taught:": []}
+    points: dict[Point, list[tuple[str, AloneCell | TaughtCell]]] = defaultdict(list)
+    for name, network, cell in _group(cells, "grid"):
+        points[_point_of(network)].append((name, cell))
+    for point, mine in points.items():
+        if figures["points"][_point_name(point)]["within_noise_of_the_best"]:
+            (name, cell), seeds = mine[0], {cell.seed for _, cell in mine}
+            lacking = [seed for seed in range(wanted + len(seeds)) if seed not in seeds][: max(0, wanted - len(seeds))]
+            lines["alone:" if point == ALONE else "taught:"] += [
+                f"  {name}_s{seed}: {cell.model_copy(update={'seed': seed}).model_dump(exclude_unset=True)}"
+                for seed in lacking
+            ]
+    return [line for section, new in lines.items() if new for line in (section, *new)]
 
 
 def study(
@@ -513,6 +551,6 @@ def study(
         "originals": originals(tables["originals"], evaluate),
         "maps": maps(tables["maps"], main["distilled"], evaluate),
         "blog": blog(cells, draws),
-        "ablation": ablation(cells, draws),
+        "ablation": ablation(cells, found, draws),
         "grid": grid(cells, teacher_val, draws),
     }

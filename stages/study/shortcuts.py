@@ -30,7 +30,7 @@ def main() -> None:
     for name, features in (("thumbnail", thumbnails), ("gradients", oriented_gradients)):
         found = {split: features(pixels) for split, pixels in images.items()}
         rows = {split: (index.split == split).to_numpy() for split in SPLITS}
-        model, _ = classical_model(found["train"], sick[rows["train"]], found["val"], sick[rows["val"]])
+        model = classical_model(found["train"], sick[rows["train"]], found["val"], sick[rows["val"]])
         table[name] = float("nan")
         for split in ("val", "test"):
             table.loc[rows[split], name] = model.predict_proba(found[split])[:, 1]
