@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cxr_distill.report import COLOURS
 
@@ -53,6 +54,8 @@ def _intervals(
     axes.set_yticks([-number for number in range(len(rows))], list(rows), fontsize=8)
     axes.set_ylim(-len(rows) + 0.4, 0.6)
     axes.grid(axis="x", color="0.9")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.tick_params(axis="x", labelsize=8)
     axes.set_axisbelow(True)
     if zero:
         axes.axvline(0, color="0.4", linewidth=1)

@@ -163,7 +163,7 @@ def _in_short(figures: Figures, *, synthetic: bool) -> list[str]:
     students, sentences = figures["students"], []
     best = max(students, key=lambda name: students[name]["validation"]["auroc"]["mean"])
     sentences.append(
-        f"{'SYNTHETIC figures. ' if synthetic else ''}The student that validation prefers, {best} "
+        f"{'SYNTHETIC figures. ' if synthetic else ''}The student with the best AUROC on validation, {best} "
         f"({students[best]['parameters']:,} parameters), has accuracy {_cell(students[best]['accuracy'])} and AUROC "
         f"{_cell(students[best]['auroc'])} on test (mean ± standard deviation over "
         f"{students[best]['accuracy']['seeds']} seeds); the teacher {_cell(figures['teacher']['accuracy'])} and "
@@ -213,10 +213,21 @@ def _blog_in_short(causes: Figures) -> list[str]:
     moved = (
         f"; moving the threshold of the first to the prevalence, alone, {_change(alone['accuracy'])}" if alone else ""
     )
+    single = {cause: causes[cause]["accuracy"] for cause in SINGLE_CAUSES if cause in causes}
+    largest = max(single, key=lambda cause: abs(single[cause]["value"]), default="")
     return [
         "The blog's 72% to 86%, taken apart: from its plain student to its distilled one accuracy changes by "
         f"{_change(causes['all_of_it']['accuracy'])} here{of_which}{moved}."
+        + (f" The largest on its own: {SINGLE_CAUSES[largest]}, {_change(single[largest])}." if single else "")
     ]
+
+
+SINGLE_CAUSES = {
+    "learning_rate": "the learning rate",
+    "operating_point_alone": "the operating point",
+    "distillation_alone": "distillation",
+    "teacher_in_train_mode_at_low_rate": "the teacher's mode",
+}
 
 
 def _students(figures: Figures) -> list[Section]:
