@@ -1,18 +1,17 @@
 """A student of the study from labels alone: `python -m stages.study.alone NAME`, a name of `alone`."""
 
 import shutil
-import sys
 from pathlib import Path
 
 from cxr_distill.params.student import StudentParams
 from cxr_distill.params.study import AloneCell
 from cxr_distill.params.training import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
 from stages.common import load_params, resume_folder, run
-from stages.study.common import load_cell
+from stages.study.common import cell_name, load_cell
 
 
 def main() -> None:
-    name = sys.argv[1]
+    name = cell_name("alone")
     cell = load_cell(AloneCell, "alone", name)
     base = load_params("student", StudentParams)
     views = load_params("views", ViewParams)

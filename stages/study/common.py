@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,10 @@ def load_cell(kind: type[ParamsT], section: str, name: str) -> ParamsT:
     if name not in cells:
         raise CxrError(f"{PARAMS} has no {section}.{name}")
     return checked(kind, cells[name], f"{section}.{name}")
+
+
+def cell_name(section: str) -> str:
+    """The name on the command line. Raises CxrError if there is none."""
+    if len(sys.argv) != 2:
+        raise CxrError(f"say which network: python -m stages.study.{section} NAME, a name of `{section}` in {PARAMS}")
+    return sys.argv[1]

@@ -1,7 +1,6 @@
 """A student of the study with a teacher: `python -m stages.study.taught NAME`, a name of `taught`."""
 
 import shutil
-import sys
 from pathlib import Path
 
 from cxr_distill.errors import CxrError
@@ -9,14 +8,14 @@ from cxr_distill.params.student import StudentParams
 from cxr_distill.params.study import TaughtCell
 from cxr_distill.params.training import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
 from stages.common import load_params, resume_folder, run
-from stages.study.common import load_cell
+from stages.study.common import cell_name, load_cell
 
 TEACHER = Path("models/teacher.safetensors")
 TRAIN = Path("data/tensors/train.safetensors")
 
 
 def main() -> None:
-    name = sys.argv[1]
+    name = cell_name("taught")
     cell = load_cell(TaughtCell, "taught", name)
     if cell.views and cell.teacher_mode == "train":
         raise CxrError(f"study/params.yaml: taught.{name}.teacher_mode: train needs views: false")
