@@ -46,6 +46,7 @@ from cxr_distill.study import (
     strata_of,
     threshold_for_prevalence,
 )  # fmt: skip
+from cxr_distill.study_results import Network, families, more_seeds
 from cxr_distill.teachers import build_teacher
 from cxr_distill.views import draw_view, network_input
 from cxr_distill.whole_targets import kl_gradient_share, whole_targets
@@ -236,6 +237,41 @@ def test_a_wide_film_is_cut_barred_or_squashed() -> None:
     assert (crop == 200).all()
     assert letterbox[0].max() == 0 and letterbox[10, 10] == 200
     assert squash[0, 0] == 0 and squash[0, 10] == 200
+
+
+OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")
+
+
+def network(kind: str = "baseline", seed: int | None = None, *, group: str = "seeds", **changes: Any) -> Network:
+    one = scored([0, 1, 0, 1], [0.1, 0.9, 0.4, 0.6])
+    values = {"group": group, "arch": "plain", "channels": [4, 8, 8], "seed": seed, **changes}
+    taught = {"distill": OURS, **values}
+    cell = None if seed is None else AloneCell(**values) if kind == "baseline" else TaughtCell(**taught)
+    return Network(one, one, np.zeros((4, 2)), cell)
+
+
+def test_the_main_run_is_a_seed_of_the_study_and_other_distillation_is_none() -> None:
+    cells = {"a": network(seed=1), "b": network("distilled", 1)}
+    main = {"baseline": network(), "distilled": network()}
+    found = families(cells, main, STUDENT, OURS)
+    assert {name: list(seeds) for name, seeds in found.items()} == {"plain-baseline": [0, 1], "plain-distilled": [0, 1]}
+    with pytest.raises(CxrError, match=r"taught\.b\.distill is not `distill`"):
+        families(cells, main, STUDENT, OURS.model_copy(update={"alpha": 0.5}))
+    with pytest.raises(CxrError, match="needs two seeds"):
+        families({"a": network(seed=0), "b": network("distilled", 0)}, main, STUDENT, OURS)
+
+
+def test_seeds_that_a_point_within_noise_lacks_can_be_pasted_into_params() -> None:
+    cells = {"g": network("distilled", 0, group="grid"), "h": network("distilled", 2, group="grid")}
+    cells["worse"] = network("distilled", 0, group="grid", distill=OURS.model_copy(update={"alpha": 0.1}))
+    points = {
+        "hinton_alpha0.9_T4": {"within_noise_of_the_best": True},
+        "hinton_alpha0.1_T4": {"within_noise_of_the_best": False},
+    }
+    added = yaml.safe_load("\n".join(more_seeds({"points": points}, cells)))
+    assert list(added) == ["taught"] and list(added["taught"]) == ["g_s1"]
+    cell = parse(TaughtCell, added["taught"]["g_s1"], "g_s1")
+    assert cell.seed == 1 and cell.distill == OURS
 
 
 def test_every_committed_cell_is_a_student_that_can_be_built() -> None:
