@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -17,6 +18,7 @@ from conftest import ROOT, ran, run
 from test_training import STUDENT, TEACHER, TRAIN, VIEWS
 
 from cxr_distill.activation_maps import activation_maps, overlap, rank_correlation
+from cxr_distill.archive import list_images, open_archive
 from cxr_distill.cells import cell_images, no_views, student_of
 from cxr_distill.classical import geometry_model, oriented_gradients, thumbnails
 from cxr_distill.collapse import collapse
@@ -25,10 +27,13 @@ from cxr_distill.errors import CxrError
 from cxr_distill.framing import FRAMINGS
 from cxr_distill.losses import distillation_losses
 from cxr_distill.metrics import Draw, Scored, expected_calibration_error
+from cxr_distill.originals import films_of
+from cxr_distill.params.data import SplitCounts
 from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.strict import parse
 from cxr_distill.params.student import StudentParams
 from cxr_distill.params.study import AloneCell, TaughtCell
+from cxr_distill.phantom import write_archive
 from cxr_distill.pixels import decode
 from cxr_distill.students import build_student
 from cxr_distill.study import (
@@ -295,6 +300,23 @@ def test_every_committed_cell_is_a_student_that_can_be_built() -> None:
     }
 
 
+def test_originals_are_asked_for_where_the_archive_holds_copies_of_one_size(tmp_path: Path) -> None:
+    counts = SplitCounts(**{split: {"NORMAL": 2, "PNEUMONIA": 2} for split in ("train", "val", "test")})
+    archive = tmp_path / "archive.zip"
+    write_archive(archive, counts, seed=0)
+    with open_archive(archive) as zipped:
+        entries = list_images(zipped, {})
+    index = pd.DataFrame({"file": [e.file for e in entries], "split": [e.folder for e in entries]})
+    copies = index.assign(width=224, height=224)
+    with pytest.raises(CxrError, match=r"set CXR_ORIGINALS=/path/to/originals\.zip"):
+        films_of(copies, archive, None)
+    assert films_of(copies, archive, archive)["file"].tolist() == index["file"].tolist()
+    own = films_of(copies.assign(width=np.arange(len(index))), archive, None)
+    assert set(own["split"]) == {"test"} and len(own) == 4
+    with pytest.raises(CxrError, match="holds no image"):
+        films_of(copies.assign(file="train/NORMAL/IM-9999-0001.jpeg"), archive, archive)
+
+
 @pytest.fixture(scope="module")
 def repo(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The finished pipeline on phantoms with a tiny study beside it, which has run and is committed."""
@@ -384,16 +406,3 @@ def test_one_changed_cell_costs_one_cell_and_ci_refuses_until_it_is_paid(repo: P
     assert "the study is older than the code" in summary and "not run again" in summary
     again = ran(run(repo, "dvc", "repro", "study/dvc.yaml"))
     assert again == ["study/dvc.yaml:taught@grid_hinton", "study/dvc.yaml:gather"]
-
-
-def test_originals_are_asked_for_in_one_line(repo: Path) -> None:
-    index = repo / "data/index.csv"
-    text = index.read_text()
-    index.unlink()
-    index.write_text(re.sub(r",\d+,\d+,L,", ",224,224,L,", text))
-    output = run(repo, "python", "-m", "stages.study.originals", check=False)
-    assert [line for line in output.splitlines() if line.startswith("error:")] == [
-        "error: all images of the archive have one size, so that they are no originals; "
-        "set CXR_ORIGINALS=/path/to/originals.zip (the same file names at their original size)"
-    ]
-    index.write_text(text)
