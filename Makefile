@@ -1,10 +1,11 @@
 PYTHON ?= python3
 READY := .venv/.ready
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
+MODULES := app/node_modules/.package-lock.json
 
-.PHONY: help env demo test proof lint repro study readme bench faults fuzz audit clean
+.PHONY: help env demo test app page-test proof lint repro study readme bench latency faults fuzz audit clean
 help:           ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 # PIP_FLAGS usually names another index, whose builds have other hashes: then versions alone are held.
 env: $(READY)   ## make .venv with the tested versions
@@ -21,8 +22,26 @@ endif
 demo: $(READY)  ## the whole pipeline on synthetic chests: no account, no download, minutes
 	$(RUN) python -m demo
 
-test: $(READY)  ## the tests, all but those of CI itself
-	$(RUN) python -m pytest --ignore=tests/test_ci.py
+test: $(READY)  ## the tests, all but those of CI itself and of the page in a browser
+	$(RUN) python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/test_ci.py --ignore=tests/test_page.py
+
+PORT ?= 8000
+app: .screen/.ready $(MODULES) ## build the page that screens in a browser, and serve it on this machine: needs npm
+	PYTHONPATH=src .screen/bin/python -m app.build
+	.screen/bin/python -m app.serve $(PORT)
+
+page-test: $(READY) $(MODULES) ## the page in Chromium: needs npm, chromium and chromedriver
+	$(RUN) python -m pytest tests/test_page.py
+
+# What screening needs, which is far less than what training does.
+.screen/.ready: pyproject.toml
+	$(PYTHON) -m venv .screen
+	.screen/bin/python -m pip install --quiet $(PIP_FLAGS) .
+	touch $@
+
+$(MODULES): app/package-lock.json
+	npm ci --prefix app --ignore-scripts --no-audit --no-fund
+	touch $@
 
 proof: $(READY) ## that CI re-runs what a change reaches, and no more: pull requests on phantoms, minutes
 	$(RUN) CXR_CI_REPORT=reports/ci.md python -m pytest tests/test_ci.py
@@ -51,6 +70,9 @@ bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.
 	  for more in $(ORIGINALS); do python -m benchmarks.preprocess $$more; python -m benchmarks.epoch $$more; done; \
 	} | tee reports/speed.md'
 
+latency: $(READY) ## size and speed of the released student: make latency ORIGINALS=/path/to.zip, minutes
+	$(RUN) bash -euo pipefail -c 'python -m benchmarks.latency $(ORIGINALS) | tee reports/latency.md'
+
 faults: $(READY) ## break every stage from outside, on phantoms, and see that nothing is lost: Linux, half an hour
 	$(RUN) bash -euo pipefail -c \
 	  'unshare --map-root-user --mount python -m benchmarks.faults | tee reports/faults.md'
@@ -61,8 +83,8 @@ audit:          ## known vulnerabilities of the pinned versions (asks PyPI)
 	.audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
 
 MINUTES ?= 10
-fuzz: $(READY)  ## fuzz archive, decoder and parameters for MINUTES each
+fuzz: $(READY)  ## fuzz archive, decoder, films and parameters for MINUTES each
 	$(RUN) bash -euo pipefail -c 'python -m benchmarks.fuzz $(MINUTES) | tee reports/fuzz.md'
 
 clean:          ## remove what demo and the tools left
-	rm -rf .demo .audit .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .demo .audit .screen app/dist app/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from demo.workspace import changes, environment, make_workspace  # noqa: E402
 
-TRACKED = ("dvc.lock", "metrics", "plots", "reports")
+TRACKED = ("dvc.lock", "metrics", "plots", "release", "reports")
 STUDY = ROOT / "study" / "dvc.yaml"
 
 

@@ -45,6 +45,7 @@ OUTPUT_FOLDER = {
     "evaluate@teacher": "plots/examples",
     "evaluate_set@blog_best": "plots/examples",
     "compare": "reports",
+    "export": "release",
     **{stage: folder for stage, (_, folder) in TRAINING.items()},
 }
 STARTED = "Running stage"

@@ -21,6 +21,9 @@ KINDS = {
         "any_names": "any names in the zip",
     },
     "decoder": {"damaged_picture": "bytes of JPEG, PNG, GIF, TIFF, BMP changed, cut, repeated"},
+    "films": {
+        "damaged_film": "bytes of JPEG, PNG, BMP, TIFF and DICOM films, compressed and plain, changed, cut, repeated"
+    },
     "params": {
         "any_values": "any values in params.yaml",
         "any_text": "any text as params.yaml",

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 # The study has its own params, of real schedules: whoever runs it on other data brings some.
-LEFT_OUT = ("dvc.lock", "metrics/", "plots/", "reports/", "study/")
+LEFT_OUT = ("dvc.lock", "metrics/", "plots/", "release/", "reports/", "study/")
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

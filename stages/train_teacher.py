@@ -17,8 +17,9 @@ def main() -> None:
     from cxr_distill.models import write_weights
     from cxr_distill.tasks import CrossEntropyTask
     from cxr_distill.teachers import build_teacher
-    from cxr_distill.training import fit, read_images
+    from cxr_distill.training import fit, keep_memory_low, read_images
 
+    keep_memory_low()
     train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_teacher(params), params)
     history = fit(task, train, val, views, balance, trainer, resume=resume_folder("teacher"))

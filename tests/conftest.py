@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from filelock import FileLock
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # tests run side by side, as stages may: see stages/common.py
 
 from demo.workspace import changes, environment, make_workspace  # noqa: E402
 
@@ -29,12 +37,84 @@ def ran(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Git and DVC repository in which the whole pipeline has run on phantoms and is committed."""
-    folder = tmp_path_factory.mktemp("pipeline") / "repo"
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A Git and DVC repository in which the whole pipeline has run on phantoms and is committed; each worker's own."""
+    own = tmp_path_factory.getbasetemp()
+    made = (own if worker_id == "master" else own.parent) / "pipeline"
+    with FileLock(made.with_suffix(".lock")):
+        if not made.exists():
+            make_finished(own / "making")
+            (own / "making").rename(made)
+    shutil.copytree(made, own / "finished", symlinks=True)
+    return own / "finished"
+
+
+def make_finished(folder: Path) -> None:
     make_workspace(folder, changes("tiny"))
     run(folder, "git", "init", "-q", "-b", "main")
     run(folder, "dvc", "repro")
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "phantoms")
-    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_tensors() -> NDArray[np.uint8]:
+    """240 drawn chests as preprocessing leaves them, uint8 (240, 32, 32), every third one normal."""
+    from cxr_distill.phantom import draw_film
+    from cxr_distill.pixels import decode
+
+    names = ["IM-1.jpeg", "person1_bacteria_1.jpeg", "person1_virus_1.jpeg"]
+    films = (draw_film(names[number % 3], np.random.default_rng(number)) for number in range(240))
+    return np.stack([decode(film, size=32).pixels for film in films])
+
+
+@pytest.fixture(scope="session")
+def drawn_student(drawn_tensors: NDArray[np.uint8]) -> Callable[[str], Any]:
+    """Makes an untrained student of an architecture that tells drawn chests apart, if not by what ails them."""
+    import torch
+
+    from cxr_distill.models import OperatingPoint
+    from cxr_distill.params.student import StudentParams
+    from cxr_distill.students import build_student
+    from cxr_distill.views import network_input
+
+    def make(arch: str) -> Any:
+        fit = {
+            "epochs": 1,
+            "batch_size": 8,
+            "learning_rate": 1.0,
+            "weight_decay": 0.0,
+            "label_smoothing": 0.0,
+            "seed": 0,
+        }
+        net = build_student(StudentParams.model_validate({"arch": arch, "channels": [8, 16, 16], **fit}))
+        with torch.no_grad():
+            for _ in range(30):
+                net.train()(network_input(torch.from_numpy(drawn_tensors[:64])))
+            linear, point = list(net.children())[-2:]
+            linear.weight.mul_(20)
+            assert isinstance(point, OperatingPoint)
+            logits = net.eval()(network_input(torch.from_numpy(drawn_tensors[:64])))
+            linear.bias.sub_(logits.mean(dim=0))
+            point.normal.fill_(0.3)
+        return net
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def released(drawn_student: Callable[[str], Any], drawn_tensors: NDArray[np.uint8]) -> dict[str, bytes]:
+    """The files of a release of such a student."""
+    from cxr_distill.classes import p_pneumonia
+    from cxr_distill.inference import predict_logits
+    from cxr_distill.metrics import Scored
+    from cxr_distill.params.release import ReleaseParams
+    from cxr_distill.release import make_release
+
+    student = drawn_student("plain")
+    train, val = drawn_tensors[:180], drawn_tensors[180:]
+    labels = (np.arange(180, 240) % 3 > 0).astype(np.int64)
+    predicted = Scored(labels, p_pneumonia(predict_logits(student, val)), np.arange(60))
+    params = ReleaseParams(refused=0.019, calibration_images=16, strangers=2, seed=0)
+    files, _ = make_release(student, train, val, predicted, params, dataset_sha256="data", weights_sha256="weights")
+    return files

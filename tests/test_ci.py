@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, ran, run
 
-AFTER_DISTILL = ["distill", "evaluate@distilled", "compare"]
+AFTER_DISTILL = ["distill", "evaluate@distilled", "compare", "export"]
 EVALUATION = ["evaluate@teacher", "evaluate@baseline", "evaluate@distilled"]
 
 
@@ -84,7 +84,7 @@ def test_a_change_of_the_readme_runs_nothing_and_passes(clone: Path, proposed: P
 def test_a_change_of_evaluation_runs_evaluation_alone(clone: Path, proposed: Proposed) -> None:
     edit(clone / "src/cxr_distill/metrics.py", '"n": len(labels),', '"n": len(labels), "more": 1,')
     _, summary, stages = proposed()
-    assert stages == [*EVALUATION, "evaluate_set@blog_best", "evaluate_set@teacher_only", "compare"]
+    assert stages == [*EVALUATION, "evaluate_set@blog_best", "evaluate_set@teacher_only", "compare", "export"]
     assert "commit these" in summary and "test.more" in summary
     assert json.loads((clone / "ci-results/metrics/teacher.json").read_text())["test"]["more"] == 1
 
@@ -95,9 +95,9 @@ def test_a_changed_alpha_without_its_lock_is_run_shown_and_asked_for(clone: Path
     assert stages == AFTER_DISTILL and "commit these" in summary
     assert "distill.alpha" in summary and "## Metrics" in summary
     # What CI made is what passes once it is committed: it is run again, and gives the same bytes.
-    for name in ("dvc.lock", "metrics", "plots", "reports"):
+    for name in ("dvc.lock", "metrics", "plots", "release", "reports"):
         run(clone, "cp", "-r", f"ci-results/{name}", ".")
-    run(clone, "git", "add", "-A", "dvc.lock", "metrics", "plots", "reports")
+    run(clone, "git", "add", "-A", "dvc.lock", "metrics", "plots", "release", "reports")
     run(clone, "rm", "-rf", ".dvc/cache", "models", "data", "predictions")
     run(clone, "git", "reset", "-q", "--soft", "HEAD~")
     _, summary, stages = proposed()

@@ -11,22 +11,25 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from drawn_films import chest, containers, jpeg_dicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from cxr_distill.archive import list_images, open_archive
 from cxr_distill.errors import CxrError
+from cxr_distill.films import read_film
 from cxr_distill.params.data import DataParams, SplitCounts
 from cxr_distill.params.distill import DistillParams
 from cxr_distill.params.evaluate import EvaluateParams
 from cxr_distill.params.preprocess import PreprocessParams
+from cxr_distill.params.release import ReleaseParams
 from cxr_distill.params.strict import parse
 from cxr_distill.params.student import StudentParams
 from cxr_distill.params.teacher import TeacherParams
 from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
 from cxr_distill.phantom import write_archive
-from cxr_distill.pixels import decode
+from cxr_distill.pixels import BadPicture, decode
 from cxr_distill.preprocess import read_archive
 
 BASIC = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -46,6 +49,7 @@ SECTIONS = {
     "distill": DistillParams,
     "trainer": TrainerParams,
     "evaluate": EvaluateParams,
+    "release": ReleaseParams,
 }
 COUNTS = SplitCounts.model_validate(
     {split: {"NORMAL": 3, "PNEUMONIA": 5} if split == "train" else {"NORMAL": 1, "PNEUMONIA": 1}
@@ -129,6 +133,22 @@ def test_a_damaged_picture(pictures: list[bytes], number: int, edits: list[Any])
         assert decoded.pixels.shape == (16, 16) and decoded.pixels.dtype == np.uint8
     except ValueError as error:
         assert one_line(error)
+
+
+@pytest.fixture(scope="module")
+def films() -> list[bytes]:
+    grey = chest()[::3, ::3]
+    return [*containers(grey).values(), *jpeg_dicom(grey)]
+
+
+@given(number=st.integers(0, 100), edits=EDITS)
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_film(films: list[bytes], number: int, edits: list[Any]) -> None:
+    try:
+        film = read_film(edited(films[number % len(films)], edits))
+        assert film.mode == "L" and min(film.size) >= 32
+    except BadPicture as error:
+        assert one_line(error) and str(error).isprintable()
 
 
 VALUES = st.recursive(

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from conftest import ran, run
 
+from cxr_distill.release import FP32, INT8
 from demo.workspace import merge
 
 FILES = {path: f"models/{path}.safetensors" for path in ("teacher", "baseline", "distilled", "sets/blog_best")}
@@ -43,7 +44,7 @@ def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> N
 
 def test_another_alpha_runs_distillation_and_what_follows_it_alone(repo: Path) -> None:
     output = run(repo, "dvc", "exp", "run", "-S", "distill.alpha=0.25")
-    assert ran(output) == ["distill", "evaluate@distilled", "compare"]
+    assert ran(output) == ["distill", "evaluate@distilled", "compare", "export"]
     assert "metrics/distilled.json" in run(repo, "dvc", "metrics", "diff", "--precision", "8")
     before = (repo / FILES["distilled"]).read_bytes()
     # The same experiment in a temporary copy runs the copy's code and ends in the same bytes.
@@ -75,7 +76,7 @@ def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
     module = repo / "src/cxr_distill/metrics.py"
     module.write_text(module.read_text().replace('"n": len(labels),', '"n": len(labels), "more": 1,'))
     again = ran(run(repo, "dvc", "repro"))
-    assert again and all(stage.startswith(("evaluate", "compare")) for stage in again)
+    assert again and all(stage.startswith(("evaluate", "compare", "export")) for stage in again)
 
 
 def test_a_bad_alpha_fails_with_one_line_and_leaves_the_results_alone(repo: Path) -> None:
@@ -107,6 +108,7 @@ def test_plots_open_offline(repo: Path) -> None:
 
 def test_two_runs_end_in_the_same_bytes(repo: Path, tmp_path: Path) -> None:
     results = [*FILES.values(), "metrics/comparison.json", "metrics/teacher.json", "data/soft_targets.safetensors"]
+    results += ["metrics/release.json", *(f"release/{name}" for name in (FP32, INT8, "MODEL_CARD.md"))]
     before = {name: (repo / name).read_bytes() for name in results}
     run(repo, "dvc", "repro", "-f", "--no-run-cache")
     assert {name: (repo / name).read_bytes() for name in results} == before

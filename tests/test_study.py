@@ -15,10 +15,13 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, ran, run
+from PIL import Image
+from scipy.special import softmax
 from test_training import STUDENT, TEACHER, TRAIN, VIEWS
 
 from cxr_distill.activation_maps import activation_maps, overlap, rank_correlation
 from cxr_distill.archive import list_images, open_archive
+from cxr_distill.calibration import fit_temperature
 from cxr_distill.cells import cell_images, no_views, student_of
 from cxr_distill.classical import geometry_model, oriented_gradients, thumbnails
 from cxr_distill.collapse import collapse
@@ -34,7 +37,7 @@ from cxr_distill.params.strict import parse
 from cxr_distill.params.student import StudentParams
 from cxr_distill.params.study import AloneCell, TaughtCell
 from cxr_distill.phantom import write_archive
-from cxr_distill.pixels import decode
+from cxr_distill.pixels import squash
 from cxr_distill.students import build_student
 from cxr_distill.study import (
     auroc_within,
@@ -43,7 +46,6 @@ from cxr_distill.study import (
     calibration_error,
     distances_to_teacher,
     effective_alpha,
-    fit_temperature,
     mean_by_patient,
     over_seeds,
     scaled,
@@ -119,7 +121,7 @@ def test_temperature_scaling_finds_the_temperature_that_made_the_odds_too_bold()
     odds = random.normal(0, 2, 20_000)
     labels = (random.random(20_000) < 1 / (1 + np.exp(-odds))).astype(int)
     bold = Scored(labels, 1 / (1 + np.exp(-3 * odds)), labels)
-    assert fit_temperature(bold) == pytest.approx(3, abs=0.1)
+    assert fit_temperature(bold.probabilities, bold.labels) == pytest.approx(3, abs=0.1)
     mild = scaled(bold, 3.0)
     ones = np.ones((1, len(labels)))
     assert calibration_error(mild, ones)[0] < 0.02 < calibration_error(bold, ones)[0]
@@ -147,8 +149,17 @@ def test_an_activation_map_sums_up_to_what_the_network_says(arch: str) -> None:
     maps, sums = activation_maps(net, TRAIN.pixels[:6])
     with torch.inference_mode():
         logits = net(network_input(torch.from_numpy(TRAIN.pixels[:6]))).numpy()
-    assert np.allclose(maps.mean(axis=(1, 2)), logits[:, 1:].mean(axis=1) - logits[:, 0], atol=1e-5)
-    assert np.allclose(sums, logits[:, 1:].mean(axis=1) - logits[:, 0], atol=1e-5)
+    shares = softmax(logits[:, 1:], axis=1)
+    said = (shares * logits[:, 1:]).sum(axis=1) - logits[:, 0]
+    assert np.allclose(maps.mean(axis=(1, 2)), said, atol=1e-5) and np.allclose(sums, said, atol=1e-5)
+    # Exact, not only on average: features summed with the weights of the last layer, bias and operating point apart.
+    if arch != "teacher":
+        with torch.inference_mode():
+            features = net[:-4](network_input(torch.from_numpy(TRAIN.pixels[:6]))).numpy()
+        weights = shares @ net[-2].weight.detach().numpy()[1:] - net[-2].weight.detach().numpy()[0]
+        evidence = np.einsum("bchw,bc->bhw", features, weights)
+        offset = (maps - evidence).reshape(6, -1)
+        assert np.allclose(offset, offset[:, :1], atol=1e-5)
 
 
 def test_a_network_without_pooling_before_its_last_layer_has_no_map() -> None:
@@ -228,20 +239,13 @@ def test_features_without_a_network_do_not_know_exposure() -> None:
 
 
 def test_a_wide_film_is_cut_barred_or_squashed() -> None:
-    from io import BytesIO
-
-    from PIL import Image
-
-    file = BytesIO()
     film = np.zeros((20, 40), np.uint8)
     film[:, 10:30] = 200
-    Image.fromarray(film).save(file, "PNG")
-    crop, letterbox, squash = (
-        decode(FRAMINGS[n](file.getvalue()), size=20).pixels for n in ("crop", "letterbox", "squash")
-    )
+    ways = ("crop", "letterbox", "squash")
+    crop, letterbox, squashed = (squash(FRAMINGS[way](Image.fromarray(film)), size=20) for way in ways)
     assert (crop == 200).all()
     assert letterbox[0].max() == 0 and letterbox[10, 10] == 200
-    assert squash[0, 0] == 0 and squash[0, 10] == 200
+    assert squashed[0, 0] == 0 and squashed[0, 10] == 200
 
 
 OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")

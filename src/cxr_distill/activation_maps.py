@@ -24,18 +24,16 @@ TOP = 0.2  # share of an image that counts as looked at
 
 
 def activation_maps(net: nn.Module, images: NDArray[np.uint8], *, batch_size: int = 64) -> tuple[Floats, Floats]:
-    """Maps (N, H, W) of evidence for pneumonia of uint8 `images` (N, S, S), and what they sum up to (N,).
+    """Maps (N, H, W) of evidence for pneumonia of uint8 `images` (N, S, S), and their means (N,).
 
-    Class activation maps (Zhou et al., arXiv 1512.04150) of the mean logit of the pneumonias less that of normal; the
-    mean of a map is that difference, the network's operating point included. Raises CxrError unless the network ends
-    in global average pooling and one linear layer.
+    Class activation maps (Zhou et al., arXiv 1512.04150) of the pneumonias' logits, weighed by their shares q of
+    P(pneumonia), less that of normal; the mean of a map is that difference, the operating point included. Raises
+    CxrError unless the network ends in global average pooling and one linear layer.
     """
     pools = [module for module in net.modules() if isinstance(module, nn.AdaptiveAvgPool2d)]
     heads = [module for module in net.modules() if isinstance(module, nn.Linear)]
     if len(pools) != 1 or len(heads) != 1 or pools[0].output_size not in (1, (1, 1)):
         raise CxrError("class activation maps need a network that ends in average pooling and one linear layer")
-    contrast = torch.full((heads[0].out_features,), 1 / (heads[0].out_features - 1))
-    contrast[0] = -1
     caught: list[Tensor] = []
     hook = pools[0].register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     net = net.eval().to(memory_format=torch.channels_last)
@@ -43,8 +41,11 @@ def activation_maps(net: nn.Module, images: NDArray[np.uint8], *, batch_size: in
     try:
         with torch.inference_mode():
             for part in torch.from_numpy(images).split(batch_size):
-                differences = net(network_input(part)) @ contrast
-                evidence = torch.einsum("bchw,c->bhw", caught.pop(), contrast @ heads[0].weight)
+                logits = net(network_input(part))
+                shares = logits[:, 1:].softmax(dim=1)
+                weights = shares @ heads[0].weight[1:] - heads[0].weight[0]
+                evidence = torch.einsum("bchw,bc->bhw", caught.pop(), weights)
+                differences = (shares * logits[:, 1:]).sum(dim=1) - logits[:, 0]
                 # Bias and operating point are of no place: spread evenly.
                 offset = differences - evidence.mean(dim=(1, 2))
                 maps.append((evidence + offset[:, None, None]).double().numpy())

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from io import BytesIO
 
 from PIL import Image
 
-Framing = Callable[[bytes], bytes]
-"""An image file to an image file that `pixels.decode` makes square, decoder and filter being those of training."""
+
+def cropped(film: Image.Image) -> Image.Image:
+    """The largest square in the middle of a film (mode L)."""
+    side = min(film.size)
+    left, top = (film.width - side) // 2, (film.height - side) // 2
+    return film.crop((left, top, left + side, top + side))
 
 
-def _grey(data: bytes) -> Image.Image:
-    with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
-        return image.convert("L")
-
-
-def _file(image: Image.Image) -> bytes:
-    file = BytesIO()
-    image.save(file, format="PNG", compress_level=1)
-    return file.getvalue()
-
-
-def cropped(data: bytes) -> bytes:
-    """The largest square in the middle of a JPEG or PNG, as a PNG."""
-    image = _grey(data)
-    side = min(image.size)
-    left, top = ((length - side) // 2 for length in image.size)
-    return _file(image.crop((left, top, left + side, top + side)))
-
-
-def letterboxed(data: bytes) -> bytes:
-    """A JPEG or PNG in the middle of the smallest black square that holds it, as a PNG."""
-    image = _grey(data)
-    side = max(image.size)
+def letterboxed(film: Image.Image) -> Image.Image:
+    """A film (mode L) in the middle of the smallest black square that holds it."""
+    side = max(film.size)
     square = Image.new("L", (side, side))
-    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return _file(square)
+    square.paste(film, ((side - film.width) // 2, (side - film.height) // 2))
+    return square
 
 
-FRAMINGS: Mapping[str, Framing] = {"squash": bytes, "crop": cropped, "letterbox": letterboxed}
-"""How an original becomes square."""
+def as_it_is(film: Image.Image) -> Image.Image:
+    """The film, for `pixels.squash` to make square."""
+    return film
+
+
+FRAMINGS: Mapping[str, Callable[[Image.Image], Image.Image]] = {
+    "squash": as_it_is,
+    "crop": cropped,
+    "letterbox": letterboxed,
+}
+"""What a film goes through before `pixels.squash`."""

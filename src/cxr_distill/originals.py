@@ -18,7 +18,7 @@ from cxr_distill.classes import p_pneumonia
 from cxr_distill.errors import CxrError
 from cxr_distill.framing import FRAMINGS
 from cxr_distill.inference import predict_logits
-from cxr_distill.pixels import decode
+from cxr_distill.pixels import BadPicture, as_grey, open_picture, squash
 
 Copies = Mapping[str, NDArray[Any]]
 """Split -> grey uint8 images (N, S, S) in the order of the index."""
@@ -57,11 +57,12 @@ def squared(films: pd.DataFrame, index: pd.DataFrame, copies: Copies) -> dict[st
         for name, framing in FRAMINGS.items():
 
             def one(data: bytes, framing: Any = framing) -> NDArray[Any]:
-                return decode(framing(data), size=size).pixels
+                with open_picture(data, formats=("JPEG", "PNG")) as image:
+                    return squash(framing(as_grey(image)), size=size)
 
             try:
                 found = list(tqdm(pool.map(one, films["data"]), total=len(films), desc=name, unit="image"))
-            except (ValueError, OSError) as error:
+            except BadPicture as error:
                 raise CxrError(f"an original cannot be decoded: {error}") from error
             result[name] = np.stack(found)
     return result

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
@@ -137,20 +136,6 @@ def log_odds(probabilities: Floats) -> Floats:
     p = np.clip(probabilities, EPSILON, 1 - EPSILON)
     odds: Floats = np.log(p / (1 - p))
     return odds
-
-
-def fit_temperature(scored: Scored) -> float:
-    """The T in [0.05, 20] that the log-odds of pneumonia are divided by for the least log-loss on these images.
-
-    Temperature scaling (Guo et al., arXiv 1706.04599); decisions at 0.5 and the ranking stay as they are.
-    """
-    odds = log_odds(scored.probabilities) * np.where(scored.labels == 1, 1.0, -1.0)
-
-    def loss(log_t: float) -> float:
-        return float(np.logaddexp(0, -odds / np.exp(log_t)).mean())
-
-    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded", options={"xatol": 1e-7})
-    return float(np.exp(found.x))
 
 
 def scaled(scored: Scored, temperature: float) -> Scored:

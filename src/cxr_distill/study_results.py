@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxr_distill import metrics
+from cxr_distill.calibration import fit_temperature
 from cxr_distill.classes import p_pneumonia
 from cxr_distill.errors import CxrError
 from cxr_distill.metrics import Draw, Floats, Scored, rounded
@@ -29,7 +30,6 @@ from cxr_distill.study import (
     called_share,
     distances_to_teacher,
     effective_alpha,
-    fit_temperature,
     mean_by_patient,
     measure,
     over_seeds,
@@ -184,7 +184,7 @@ def calibration(found: Families, teacher: Network, draws: Resampling) -> Figures
     """ECE and Brier score on test, as they are and with the temperature that fits validation."""
     figures: Figures = {}
     for name, networks in _everyone(found, teacher).items():
-        fitted = [fit_temperature(network.val) for network in networks]
+        fitted = [fit_temperature(network.val.probabilities, network.val.labels) for network in networks]
         states = {
             "before": [network.test for network in networks],
             "after": [scaled(n.test, t) for n, t in zip(networks, fitted, strict=True)],

@@ -1,0 +1,1 @@
+"""The page that screens films in a browser: what builds and serves it."""

@@ -1,0 +1,26 @@
+// Keeps every file of the page in the browser, so that it works without a network after the first visit.
+
+importScripts("files.js"); // VERSION and FILES, written by build.py; another byte in any file is another version
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(
+    caches.open(VERSION).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })))),
+  );
+});
+
+self.addEventListener("activate", (event) => {
+  const clean = async () => {
+    for (const name of await caches.keys())
+      if (name.startsWith("cxr-distill-") && name !== VERSION) await caches.delete(name);
+    await self.clients.claim();
+  };
+  event.waitUntil(clean());
+});
+
+self.addEventListener("fetch", (event) => {
+  const answer = async () => {
+    const cache = await caches.open(VERSION);
+    return (await cache.match(event.request, { ignoreSearch: true })) ?? fetch(event.request);
+  };
+  if (new URL(event.request.url).origin === self.location.origin) event.respondWith(answer());
+});

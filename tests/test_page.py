@@ -1,0 +1,496 @@
+"""The page in a real browser: what a clinic sees, that it is what `cxr-screen` says, and that nothing leaves.
+
+Needs Chromium and its driver; `make page-test` builds what else it needs.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import shutil
+import subprocess
+import threading
+import zlib
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+from stand_in import METADATA, write_stand_in
+
+from app.build import build
+from app.serve import server
+from cxr_distill.films import read_film
+from cxr_distill.phantom import draw_film
+from cxr_distill.screen import load_model
+from cxr_distill.screening import Verdict, screen_files
+
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run", "--window-size=1180,1500",
+)  # fmt: skip
+
+
+class Page:
+    """The page, and a person at it."""
+
+    def __init__(self, dist: Path, downloads: Path) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+        for flag in FLAGS:
+            options.add_argument(flag)
+        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.server: ThreadingHTTPServer = server(0, dist)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.origin = f"http://127.0.0.1:{self.server.server_port}"
+        self.downloads = downloads
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+        self.driver.set_script_timeout(30)
+        self.open()
+
+    def close(self) -> None:
+        self.driver.quit()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def open(self) -> None:
+        self.driver.get(self.origin + "/")
+        self.wait(lambda: self.find("files").is_enabled())
+
+    def find(self, name: str):
+        return self.driver.find_element(By.ID, name)
+
+    def wait(self, condition) -> None:
+        WebDriverWait(self.driver, 90, 0.05).until(lambda _: condition())
+
+    def text(self, name: str) -> str:
+        return self.find(name).get_attribute("textContent").strip()
+
+    def choose(self, *paths: Path) -> list[dict[str, str]]:
+        """What the table says of these files, shown alone."""
+        if self.find("clear").is_displayed():
+            self.find("clear").click()
+        self.find("files").send_keys("\n".join(map(str, paths)))
+        self.wait(lambda: len(self.rows()) == len(paths) and all(row["decision"] != "waiting" for row in self.rows()))
+        self.wait(lambda: any(word in self.text("status") for word in ("files:", f"{paths[0].name}:")))
+        return self.rows()
+
+    def rows(self) -> list[dict[str, str]]:
+        script = """return [...document.querySelectorAll("#rows tr")].map((row) => ({
+            name: row.cells[0].textContent, probability: row.cells[1].textContent, calibrated: row.cells[2].textContent,
+            decision: row.querySelector(".tag").textContent, reason: row.cells[3].lastChild.textContent.trim()}))"""
+        return self.driver.execute_script(script)
+
+    def insist(self) -> list[dict[str, str]]:
+        """What the table says after every refused film was shown anyway."""
+        for button in self.driver.find_elements(By.CSS_SELECTOR, "#rows tr:has(.refused) button"):
+            button.click()
+            self.wait(self.find("anyway").is_displayed)
+            self.find("anyway").click()
+        return self.rows()
+
+    def saved(self) -> list[dict[str, str]]:
+        """The rows of the CSV file that the page hands out."""
+        for old in self.downloads.glob("*.csv"):
+            old.unlink()
+        self.find("csv").click()
+        file = self.downloads / "cxr-screen.csv"
+        self.wait(file.exists)
+        return list(csv.DictReader(file.open(newline="")))
+
+    def decoded(self, module: str, function: str, content: bytes) -> np.ndarray:
+        """The grey picture that one of the page's readers makes of these bytes."""
+        script = f"""const done = arguments[1];
+            import("/{module}.js").then(async (module) => {{
+              const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
+              const {{grey, width, height}} = await module.{function}(bytes);
+              let text = "";
+              for (const level of grey) text += String.fromCharCode(level);
+              done({{grey: btoa(text), width, height}});
+            }}).catch((error) => done({{error: error.message}}));"""
+        answer = self.driver.execute_async_script(script, base64.b64encode(content).decode())
+        assert "error" not in answer, answer["error"]
+        grey = np.frombuffer(base64.b64decode(answer["grey"]), np.uint8)
+        return grey.reshape(answer["height"], answer["width"])
+
+    def read_logs(self) -> None:
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                self.requests.append(message["params"]["request"]["url"])
+        self.complaints += [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] != "DEBUG"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place with a built page, and films and other files to show it."""
+    place = tmp_path_factory.mktemp("page")
+    write_stand_in(place / "release")
+    build(place / "release", place / "dist")
+    (place / "films").mkdir()
+    (place / "downloads").mkdir()
+    for number in range(12):
+        kind = ("IM-0001-0001", "person1_bacteria_1", "person1_virus_1")[number % 3]
+        film = draw_film(kind, np.random.default_rng([7, number]))
+        (place / f"films/film_{number}.jpeg").write_bytes(film)
+    film = (place / "films/film_1.jpeg").read_bytes()
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120), dtype=np.uint8)
+    Image.fromarray(noise).save(place / "noise.png")
+    (place / "cut.jpeg").write_bytes(film[: len(film) // 2])
+    (place / "empty.png").write_bytes(b"")
+    (place / "text.png").write_text("not a picture")
+    (place / "huge.png").write_bytes(huge_png())
+    return place
+
+
+def huge_png() -> bytes:
+    """A PNG of 40,000 x 40,000 pixels by its header, and a few bytes long."""
+    content = BytesIO()
+    Image.new("L", (1, 1)).save(content, "PNG")
+    header = b"IHDR" + (40_000).to_bytes(4, "big") * 2 + b"\x08\x00\x00\x00\x00"
+    return content.getvalue()[:12] + header + zlib.crc32(header).to_bytes(4, "big") + content.getvalue()[33:]
+
+
+def dicom(*, dtype: str = "u2", syntax: str = ExplicitVRLittleEndian, colours: int = 1, **elements: Any) -> bytes:
+    """A DICOM file of a smooth 60 x 80 picture; `elements` by their keywords."""
+    y, x = np.mgrid[0:60, 0:80]
+    values = 2000 + 1500 * np.sin(x / 12) * np.cos(y / 9)
+    if dtype.endswith("1"):
+        values = values / 16
+    if dtype.startswith("i"):
+        values = values - 2000
+    pixels = values.astype(dtype)
+    file = Dataset()
+    file.file_meta = FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
+    file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    file.Rows, file.Columns = pixels.shape
+    file.SamplesPerPixel, file.PhotometricInterpretation = colours, "MONOCHROME2" if colours == 1 else "RGB"
+    file.BitsAllocated = 8 * pixels.itemsize
+    file.BitsStored = 8 if pixels.itemsize == 1 else 12 if dtype[0] == "u" else 16
+    file.HighBit, file.PixelRepresentation = file.BitsStored - 1, int(dtype[0] == "i")
+    if colours > 1:
+        file.PlanarConfiguration = 0
+        pixels = np.stack([pixels, pixels // 2, 255 - pixels], axis=-1)
+    for keyword, value in elements.items():
+        setattr(file, keyword, value)
+    content = BytesIO()
+    if syntax == JPEGBaseline8Bit:
+        Image.fromarray(pixels).save(content, "JPEG", quality=95)
+        file.PixelData = encapsulate([content.getvalue()])
+        file["PixelData"].is_undefined_length = True
+        content = BytesIO()
+    else:
+        file.PixelData = (
+            pixels.astype(pixels.dtype.newbyteorder(">")) if syntax == ExplicitVRBigEndian else pixels
+        ).tobytes()
+    if syntax == RLELossless:
+        file.compress(RLELossless)
+    file.save_as(content, enforce_file_format=True)
+    return content.getvalue()
+
+
+def voi_table() -> Sequence:
+    table = Dataset()
+    table.LUTDescriptor = [4096, 0, 12]
+    table.LUTData = (4095 * (np.arange(4096) / 4095) ** 2).astype("<u2").tobytes()
+    table["LUTData"].VR, table["LUTDescriptor"].VR = "OW", "US"
+    return Sequence([table])
+
+
+DICOM_KINDS: dict[str, dict[str, Any]] = {
+    "window": {"WindowCenter": 2100, "WindowWidth": 1800},
+    "two windows": {"WindowCenter": [1900, 100], "WindowWidth": [2500, 50]},
+    "exact window": {"WindowCenter": 2100, "WindowWidth": 1800, "VOILUTFunction": "LINEAR_EXACT"},
+    "sigmoid": {"WindowCenter": 2100, "WindowWidth": 1800, "VOILUTFunction": "SIGMOID"},
+    "no window": {},
+    "padding": {"PixelPaddingValue": 2000},
+    "signed and rescaled": {"dtype": "i2", "RescaleSlope": 2, "RescaleIntercept": -10},
+    "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1", "WindowCenter": 2000, "WindowWidth": 3000},
+    "VOI table": {"VOILUTSequence": voi_table()},
+    "implicit": {"syntax": ImplicitVRLittleEndian},
+    "big endian": {"syntax": ExplicitVRBigEndian},
+    "8 bits": {"dtype": "u1"},
+    "RGB": {"dtype": "u1", "colours": 3},
+    "RLE": {"syntax": RLELossless},
+    "RLE, 8 bits": {"dtype": "u1", "syntax": RLELossless},
+    "JPEG": {"dtype": "u1", "syntax": JPEGBaseline8Bit},
+}
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Iterator[Page]:
+    opened = Page(folder / "dist", folder / "downloads")
+    yield opened
+    opened.close()
+
+
+def command(folder: Path, *films: Path, refuse: bool = False) -> list[Verdict]:
+    """What `cxr-screen` says of the films, by the model in `folder`."""
+    return list(screen_files(films, load_model(folder / "cxr-distill.onnx"), refuse=refuse))
+
+
+def expected(folder: Path, *films: Path) -> np.ndarray:
+    return np.array([verdict.p_pneumonia for verdict in command(folder / "release", *films)])
+
+
+def test_a_film_gets_its_probability_decision_and_heat_map(page: Page, folder: Path) -> None:
+    film = folder / "films/film_1.jpeg"
+    (row,) = page.choose(film)
+    probability = expected(folder, film)[0]
+    assert float(row["probability"]) == pytest.approx(probability, abs=0.01)
+    assert row["decision"] == ("pneumonia" if probability >= METADATA["threshold"] else "normal")
+    assert page.text("decision") == row["decision"]
+    assert page.text("probability") == row["probability"]
+    assert row["decision"] in page.text("status"), "a screen reader hears the answer"
+    assert page.find("heat").is_displayed()
+    painted = """const {width, height} = heat;
+        return heat.getContext("2d").getImageData(0, 0, width, height).data.filter((_, i) => i % 4 === 3)
+          .reduce((most, alpha) => Math.max(most, alpha), 0)"""
+    assert page.driver.execute_script(painted) > 60
+    page.find("heat-on").click()
+    assert not page.find("heat").is_displayed()
+    page.find("heat-on").click()
+    assert page.find("heat").is_displayed()
+
+
+def test_many_films_get_the_decisions_of_the_command(page: Page, folder: Path) -> None:
+    films = sorted((folder / "films").iterdir())
+    rows = page.choose(*films)
+    probabilities = expected(folder, *films)
+    assert [row["name"] for row in rows] == [film.name for film in films]
+    np.testing.assert_allclose([float(row["probability"]) for row in rows], probabilities, atol=0.01)
+    called = np.where(probabilities >= METADATA["threshold"], "pneumonia", "normal")
+    assert [row["decision"] for row in rows] == called.tolist()
+    assert {"pneumonia", "normal"} == set(called)
+
+
+def test_what_is_no_film_is_refused_until_someone_insists(page: Page, folder: Path) -> None:
+    (row,) = page.choose(folder / "noise.png")
+    assert (row["decision"], row["probability"]) == ("refused", "")
+    (verdict,) = command(folder / "release", folder / "noise.png", refuse=True)
+    assert (verdict.refused, verdict.reason) == (True, row["reason"])
+    assert not page.find("figures").is_displayed() and not page.find("heat").is_displayed()
+    assert page.saved()[0]["p_pneumonia"] == ""
+    page.find("anyway").click()
+    (row,) = page.rows()
+    assert float(row["probability"]) == pytest.approx(expected(folder, folder / "noise.png")[0], abs=1e-3)
+    assert page.find("figures").is_displayed() and page.find("heat").is_displayed()
+    assert "at your request" in page.text("reason")
+
+
+def test_bad_files_get_a_reason_and_the_rest_is_screened(page: Page, folder: Path) -> None:
+    bad = {"cut.jpeg": "truncated", "empty.png": "empty", "text.png": "not a JPEG", "huge.png": "too large"}
+    rows = page.choose(*(folder / name for name in bad), folder / "films/film_2.jpeg")
+    for row, reason in zip(rows, bad.values(), strict=False):
+        assert row["decision"] == "unreadable" and reason in row["reason"]
+    assert rows[-1]["probability"]
+    saved = page.saved()
+    assert [row["file"] for row in saved] == [row["name"] for row in rows]
+    assert [row["reason"] for row in saved[:-1]] == [row["reason"] for row in rows[:-1]]
+    assert float(saved[-1]["p_pneumonia"]) == pytest.approx(expected(folder, folder / "films/film_2.jpeg")[0], abs=0.01)
+
+
+def test_a_turned_film_and_a_negative_are_named_as_such(page: Page, folder: Path) -> None:
+    film = Image.open(folder / "films/film_4.jpeg").convert("L")
+    turned = {
+        "left": film.transpose(Image.Transpose.ROTATE_90),
+        "right": film.transpose(Image.Transpose.ROTATE_270),
+        "negative": Image.fromarray(255 - np.asarray(film)),
+    }
+    for name, picture in turned.items():
+        picture.save(folder / f"{name}.png")
+    paths = [folder / f"{name}.png" for name in turned]
+    reasons = [row["reason"] for row in page.choose(*paths)]
+    assert reasons == [verdict.reason or "" for verdict in command(folder / "release", *paths, refuse=True)]
+    assert "negative" in reasons[-1]
+
+
+def test_a_name_with_commas_quotes_and_markup_stays_a_name(page: Page, folder: Path) -> None:
+    odd = folder / 'a "b", <img src=x onerror=alert(1)>.jpeg'
+    odd.write_bytes((folder / "films/film_0.jpeg").read_bytes())
+    (row,) = page.choose(odd)
+    assert row["name"] == odd.name
+    assert page.saved()[0]["file"] == odd.name
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_png_pixels_are_those_of_the_command(page: Page, mode: str) -> None:
+    random = np.random.default_rng(1)
+    for width, height in ((33, 47), (97, 130)):
+        if mode == "I;16":
+            picture = Image.fromarray(random.integers(0, 5000, (height, width), dtype=np.uint16))
+        else:
+            colours = Image.fromarray(random.integers(0, 256, (height, width, 4), dtype=np.uint8))
+            picture = colours.convert("RGB").convert(mode) if mode == "P" else colours.convert(mode)
+        content = BytesIO()
+        picture.save(content, "PNG")
+        found = page.decoded("films", "readFilm", content.getvalue())
+        np.testing.assert_array_equal(found, np.asarray(read_film(content.getvalue())))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_what_a_png_calls_transparent_is_black(page: Page, mode: str) -> None:
+    picture = Image.linear_gradient("L").convert("RGB").convert(mode)
+    content = BytesIO()
+    picture.save(content, "PNG", transparency={"RGB": (77, 77, 77), "1": 1}.get(mode, 200))
+    found = page.decoded("films", "readFilm", content.getvalue())
+    np.testing.assert_array_equal(found, np.asarray(read_film(content.getvalue())))
+
+
+@pytest.mark.parametrize("kind", DICOM_KINDS)
+def test_dicom_levels_are_those_of_the_command(page: Page, kind: str) -> None:
+    content = dicom(**DICOM_KINDS[kind])
+    found = page.decoded("films", "readFilm", content).astype(int)
+    wanted = np.asarray(read_film(content)).astype(int)
+    assert wanted.std() > 20
+    assert np.abs(found - wanted).max() <= (3 if kind == "JPEG" else 1)
+
+
+def test_resizing_is_that_of_training_to_the_bit(page: Page) -> None:
+    random = np.random.default_rng(2)
+    script = """const [text, width, height, size, done] = arguments;
+        import("/pixels.js").then(({squash}) =>
+          done([...squash(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)), width, height, size)]));"""
+    sizes = [(1, 1), (96, 96), (95, 97), (96, 400), (40, 500), (641, 333), (1024, 768), (224, 224)]
+    sizes += [(120, 144), (120, 145), (192, 288), (192, 289)]  # either side of where Pillow changes its order
+    sizes += random.integers(1, 400, (25, 2)).tolist()
+    for (width, height), size in product(sizes, (96, 64)):
+        picture = Image.fromarray(random.integers(0, 256, (height, width), dtype=np.uint8))
+        wanted = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+        text = base64.b64encode(picture.tobytes()).decode()
+        found = page.driver.execute_async_script(script, text, width, height, size)
+        np.testing.assert_array_equal(np.reshape(found, (size, size)), wanted, f"{width} x {height} to {size}")
+
+
+def test_a_jpeg_is_turned_as_its_orientation_says(page: Page, folder: Path) -> None:
+    film = Image.open(folder / "films/film_1.jpeg").convert("L")
+    turned = BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    film.save(turned, "JPEG", quality=95, exif=exif)
+    difference = page.decoded("films", "readFilm", turned.getvalue()).astype(int) - np.asarray(
+        read_film(turned.getvalue())
+    )
+    assert np.abs(difference).mean() < 1
+
+
+def test_keyboard_alone_is_enough(page: Page, folder: Path) -> None:
+    page.choose(folder / "films/film_0.jpeg", folder / "noise.png")
+    page.driver.execute_script("document.activeElement.blur(); document.body.focus()")
+    reached = []
+    for _ in range(14):
+        webdriver.ActionChains(page.driver).send_keys(Keys.TAB).perform()
+        focused = page.driver.switch_to.active_element
+        reached.append(focused.get_attribute("id") or focused.text)
+        if focused.text == "noise.png":
+            webdriver.ActionChains(page.driver).send_keys(Keys.ENTER).perform()
+    assert {"files", "heat-on", "csv", "clear", "noise.png"} <= set(reached)
+    assert page.text("decision") == "Refused"
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(page: Page, folder: Path) -> None:
+    page.choose(folder / "films/film_0.jpeg", folder / "noise.png")
+    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        assert page.driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_and_work_it(page: Page, folder: Path, scheme: str) -> None:
+    emulated = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", emulated)
+    page.choose(folder / "films/film_0.jpeg", folder / "films/film_1.jpeg", folder / "noise.png", folder / "empty.png")
+    page.driver.execute_script((ROOT / "app/node_modules/axe-core/axe.min.js").read_text())
+    for button in page.driver.find_elements(By.CSS_SELECTOR, "#rows button"):
+        button.click()
+        found = page.driver.execute_async_script("axe.run().then(arguments[0])")
+        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]] == []
+
+
+def test_the_model_card_is_shown(page: Page) -> None:
+    page.find("about").find_element(By.TAG_NAME, "summary").click()
+    assert "A stand-in" in page.find("card").text
+    assert page.find("card").find_elements(By.TAG_NAME, "table")
+
+
+def test_it_works_when_the_network_and_the_server_are_gone(page: Page, folder: Path) -> None:
+    page.wait(lambda: page.find("offline").is_displayed())
+    page.server.shutdown()
+    page.server.server_close()
+    page.open()
+    (row,) = page.choose(folder / "films/film_1.jpeg")
+    assert float(row["probability"]) == pytest.approx(expected(folder, folder / "films/film_1.jpeg")[0], abs=0.01)
+    page.find("about").find_element(By.TAG_NAME, "summary").click()
+    assert "A stand-in" in page.find("card").text
+
+
+def test_no_request_left_for_another_place_and_the_browser_had_no_complaint(page: Page) -> None:
+    page.read_logs()
+    assert any(request.endswith("model.json") for request in page.requests)
+    assert not [url for url in page.requests if not url.startswith((page.origin, "blob:", "data:"))]
+    assert page.complaints == []
+
+
+def test_the_browser_forbids_connections_to_anywhere_else(page: Page) -> None:
+    script = """const done = arguments[0];
+        const blocked = [];
+        document.addEventListener("securitypolicyviolation", (event) => blocked.push(event.effectiveDirective));
+        fetch("http://127.0.0.1:9/").catch(() => {
+          new Image().src = "http://127.0.0.1:9/pixel.png";
+          navigator.sendBeacon("http://127.0.0.1:9/", "film");
+          setTimeout(() => done(blocked), 300);
+        });"""
+    blocked = page.driver.execute_async_script(script)
+    assert blocked.count("connect-src") == 2 and "img-src" in blocked
+
+
+def test_two_builds_are_the_same_bytes(folder: Path) -> None:
+    build(folder / "release", folder / "again")
+    listed = subprocess.run(["diff", "-r", folder / "dist", folder / "again"], capture_output=True, text=True)
+    assert listed.returncode == 0, listed.stdout
+
+
+def test_the_released_model_says_in_the_browser_what_the_command_says(folder: Path) -> None:
+    build(ROOT / "release", folder / "released")
+    files = [*sorted((folder / "films").iterdir()), folder / "noise.png", folder / "films/film_0.jpeg"]
+    page = Page(folder / "released", folder / "downloads")
+    try:
+        rows = page.choose(*files)
+        for row, verdict in zip(rows, command(ROOT / "release", *files, refuse=True), strict=True):
+            assert row["decision"] == ("refused" if verdict.refused else verdict.decision)
+            assert row["reason"].split(":")[0] == (verdict.reason or "").split(":")[0]
+        for row, verdict in zip(page.insist(), command(ROOT / "release", *files), strict=True):
+            assert row["decision"] == verdict.decision
+            assert float(row["probability"]) == pytest.approx(verdict.p_pneumonia, abs=0.01)
+    finally:
+        page.close()
