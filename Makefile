@@ -3,7 +3,7 @@ READY := .venv/.ready
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 MODULES := app/node_modules/.package-lock.json
 
-.PHONY: help env demo test app page-test proof lint repro readme bench latency faults fuzz audit clean
+.PHONY: help env demo test app page-test proof lint repro study readme bench latency faults fuzz audit clean
 help:           ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -54,9 +54,14 @@ lint: $(READY)  ## format check, lint, types
 repro: $(READY) ## the real pipeline (Kaggle, or CXR_ARCHIVE=/path/to.zip)
 	$(RUN) dvc repro
 
-readme:         ## put the table of reports/comparison.md into README.md
+study: $(READY) ## seeds, grid, ablation and honesty checks on top of it: under 100 minutes on two cores
+	$(RUN) dvc repro study/dvc.yaml
+
+readme:         ## put the table of reports/comparison.md and the answers of reports/study.md into README.md
 	tail -n +3 reports/comparison.md | sed -i \
 	  -e '/<!-- results -->/,/<!-- \/results -->/{//!d;}' -e '/<!-- results -->/r /dev/stdin' README.md
+	sed -n '/^## In short$$/,/^## /{/^## /!p;}' reports/study.md | sed -i \
+	  -e '/<!-- study -->/,/<!-- \/study -->/{//!d;}' -e '/<!-- study -->/r /dev/stdin' README.md
 
 # What these find is kept beside the other reports.
 bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.zip [ORIGINALS=/path/to.zip], an hour

@@ -3,6 +3,8 @@
 1. Every committed figure must be the one that dvc.lock names.
 2. Stages whose entries in dvc.lock differ from BASE's are run again and must give what was committed.
 3. Whatever else is out of date runs; if a tracked result changes, it waits in RESULTS and the check fails.
+4. The study (study/dvc.yaml), which takes more than an hour, never runs here: its figures must be those of its lock,
+   and its lock must agree with code, params and the pipeline's results.
 
 Where data and models cannot be had (no remote, empty cache), which stages the change reaches is shown on phantoms.
 RESULTS (default: ci-results) gets summary.md and the results that the code makes. Exit status 0: the commit holds.
@@ -27,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 from demo.workspace import changes, environment, make_workspace  # noqa: E402
 
 TRACKED = ("dvc.lock", "metrics", "plots", "release", "reports")
+STUDY = ROOT / "study" / "dvc.yaml"
 
 
 class Refused(Exception):
@@ -109,11 +112,14 @@ def check(base: str, results: Path, summary: list[str]) -> None:
     in_order = command("dvc", "stage", "list", "--name-only").split()
     written = [stage for stage in in_order if stage in entries and entries[stage] != before.get(stage)]
     check_figures(entries)
+    if STUDY.with_suffix(".lock").exists():
+        check_figures(lock(STUDY.with_suffix(".lock").read_text()))
     if not fetch({stage: entry for stage, entry in entries.items() if stage not in written}):
         ran = scope_on_phantoms(base)
         summary.append(f"Data and models are out of reach: shown on phantoms alone. Stages that run: {listed(ran)}.")
-        if "up to date" not in command("dvc", "repro", "-P", "--dry", "--allow-missing", check=False):
+        if not up_to_date("dvc.yaml"):
             raise Refused("dvc.lock is older than the code; run `dvc repro` and commit its results")
+        check_study(summary)
         return
     again = (
         stages_run(command("dvc", "repro", "--force", "--single-item", "--no-run-cache", *written)) if written else []
@@ -129,6 +135,21 @@ def check(base: str, results: Path, summary: list[str]) -> None:
     summary += ["", (ROOT / "reports" / "comparison.md").read_text()]
     if names := save_results(results):
         raise Refused(f"commit these, which wait in the results: {listed(names)}")
+    check_study(summary)
+
+
+def up_to_date(*what: str) -> bool:
+    """Whether the locks of these pipeline files (or, with -P, of all) agree with code, params and results."""
+    return "up to date" in command("dvc", "repro", *what, "--dry", "--allow-missing", check=False)
+
+
+def check_study(summary: list[str]) -> None:
+    """Raises Refused if the study's lock is older than what it is made from; it never runs here."""
+    if not STUDY.exists():
+        return
+    summary += ["", "The study was not run again: its lock was held against code, params and results alone."]
+    if not up_to_date("-P"):
+        raise Refused("the study is older than the code; run `make study` and commit its results")
 
 
 def listed(names: list[str]) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ("dvc.lock", "metrics/", "plots/", "release/", "reports/")
+# The study has its own params, of real schedules: whoever runs it on other data brings some.
+LEFT_OUT = ("dvc.lock", "metrics/", "plots/", "release/", "reports/", "study/")
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,13 +39,13 @@ def changes(name: str) -> dict[str, Any]:
 
 
 def make_workspace(target: Path, changed: Mapping[str, Any], *, root: Path = ROOT) -> None:
-    """Copy the files of the repository at `root`, less its results, into the folder `target`; with changed params."""
+    """Copy the repository at `root`, less its results and its study, into the folder `target`; with changed params."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root, check=True, capture_output=True, text=True,
     ).stdout.split("\0")  # fmt: skip
     for name in filter(None, listed):
-        if name.startswith(RESULTS) or not (root / name).is_file():
+        if name.startswith(LEFT_OUT) or not (root / name).is_file():
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, target / name)

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+FILES = ("dvc.yaml", "study/dvc.yaml")
+STAGES = {n: stage for file in FILES for n, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()}
 
 
 def definition(stage: str) -> dict:
@@ -47,6 +48,16 @@ def test_deps_name_every_file_that_the_stage_imports(stage: str) -> None:
 
 
 def test_training_does_not_depend_on_evaluation_or_download() -> None:
-    for stage in ("train_teacher", "soft_targets", "train_baseline", "distill", "distill_set"):
+    for stage in ("train_teacher", "soft_targets", "train_baseline", "distill", "distill_set", "alone", "taught"):
         deps = " ".join(definition(stage)["deps"])
         assert not any(word in deps for word in ("metrics.py", "compare", "report", "download", "phantom", "examples"))
+
+
+def test_a_student_of_the_study_alone_depends_on_no_teacher() -> None:
+    deps = " ".join(definition("alone")["deps"])
+    assert not any(word in deps for word in ("distillation.py", "losses.py", "teacher", "targets"))
+
+
+def test_a_plain_repro_reaches_nothing_of_the_study() -> None:
+    main = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert not any("study" in dep for stage in main.values() for dep in stage.get("do", stage)["deps"])
