@@ -179,6 +179,7 @@ def _in_short(figures: Figures, *, synthetic: bool) -> list[str]:
                 for metric in ("accuracy", "auroc")
             ]
             sentences.append(f"The {arch} student, {words}: {', '.join(told)}.")
+    sentences += _what_helps(figures["ablation"])
     sentences += _blog_in_short(figures["blog"]["causes"])
     if off := figures["grid"].get("measured_alpha_off"):
         sentences.append(
@@ -194,6 +195,21 @@ def _in_short(figures: Figures, *, synthetic: bool) -> list[str]:
         f"{_cell(within['geometry'])}, {best} {_cell(within[best])}."
     )
     return sentences
+
+
+def _what_helps(steps: Figures) -> list[str]:
+    told = {name: each["step"] for name, each in steps.items() if "step" in each and each["step"]["auroc"]["low"] > 0}
+    if not told:
+        return []
+    ranked = sorted(told, key=lambda name: -told[name]["auroc"]["value"])
+    parts = [
+        f"{plots.step_name(name)} {_change(told[name]['auroc'])} (accuracy {_change(told[name]['accuracy'])})"
+        for name in ranked
+    ]
+    return [
+        "What helps, from the blog's recipe to ours one change at a time (short schedules, one seed a step): every step "
+        f"that told in AUROC, the largest first: {'; '.join(parts)}."
+    ]
 
 
 def _blog_in_short(causes: Figures) -> list[str]:

@@ -495,7 +495,7 @@ def _point_name(point: Point) -> str:
     return loss if point == ALONE else f"{loss}_alpha{alpha:g}_T{temperature:g}"
 
 
-def more_seeds(figures: Figures, cells: Mapping[str, Network], *, wanted: int = 3) -> list[str]:
+def more_seeds(figures: Figures, cells: Mapping[str, Network], *, wanted: int = 2) -> list[str]:
     """Lines for study/params.yaml: the seeds that points of the grid within noise of the best still lack.
 
     figures: section `grid`.
