@@ -207,8 +207,8 @@ def _what_helps(steps: Figures) -> list[str]:
         for name in ranked
     ]
     return [
-        "What helps, from the blog's recipe to ours one change at a time (short schedules, one seed a step): every step "
-        f"that told in AUROC, the largest first: {'; '.join(parts)}."
+        "What helps, from the blog's recipe to ours one change at a time (short schedules, one seed a step), "
+        f"every step that told in AUROC, the largest first: {'; '.join(parts)}."
     ]
 
 
