@@ -271,7 +271,7 @@ def test_the_main_run_is_a_seed_of_the_study_and_other_distillation_is_none() ->
 
 
 def test_seeds_that_a_point_within_noise_lacks_can_be_pasted_into_params() -> None:
-    cells = {"g": network("distilled", 0, group="grid"), "h": network("distilled", 2, group="grid")}
+    cells = {"g": network("distilled", 0, group="grid")}
     cells["worse"] = network("distilled", 0, group="grid", distill=OURS.model_copy(update={"alpha": 0.1}))
     points = {
         "hinton_alpha0.9_T4": {"within_noise_of_the_best": True},
