@@ -36,7 +36,7 @@ from cxr_distill.params.training import BalanceParams, ViewParams
 from cxr_distill.pixels import decode
 from cxr_distill.students import build_student
 from cxr_distill.teachers import build_teacher
-from cxr_distill.training import Images, ViewData, quiet_lightning
+from cxr_distill.training import Images, ViewData, quiet_lightning, set_allocator
 from demo.workspace import ROOT
 
 ROUNDS = 5
@@ -67,7 +67,7 @@ def student_step(student: nn.Module, optimizer: torch.optim.Optimizer, loss: Ten
 def blog_epoch(
     loader: DataLoader[tuple[Tensor, int]], teacher: nn.Module, student: nn.Module, how: DistillParams
 ) -> None:
-    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3, fused=True)
     for pixels, labels in loader:
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
@@ -104,7 +104,7 @@ def our_epoch(images: Images, targets: np.ndarray, params: dict[str, object], ho
 
 
 def floor_epoch(batches: list[tuple[Tensor, Tensor]], student: nn.Module) -> float:
-    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3, fused=True)
     best = float("inf")
     for _ in range(2):
         begun = time.perf_counter()
@@ -123,6 +123,7 @@ def chunks(images: Images, size: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 def main() -> None:
     quiet_lightning()
+    set_allocator(low_memory=False)  # for all three alike
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     size = int(sys.argv[2]) if len(sys.argv) > 2 else params["preprocess"]["image_size"]
     how = DistillParams.model_validate(params["distill"])

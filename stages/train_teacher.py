@@ -17,12 +17,11 @@ def main() -> None:
     from cxr_distill.models import write_weights
     from cxr_distill.tasks import CrossEntropyTask
     from cxr_distill.teachers import build_teacher
-    from cxr_distill.training import fit, keep_memory_low, read_images
+    from cxr_distill.training import fit, read_images
 
-    keep_memory_low()
     train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_teacher(params), params)
-    history = fit(task, train, val, views, balance, trainer, resume=resume_folder("teacher"))
+    history = fit(task, train, val, views, balance, trainer, resume=resume_folder("teacher"), low_memory=True)
     write_weights(task.net, Path("models/teacher.safetensors"))
     write_table(Path("plots/history/teacher.csv"), history)
 

@@ -85,6 +85,7 @@ def drawn_student(drawn_tensors: NDArray[np.uint8]) -> Callable[[str], Any]:
             "learning_rate": 1.0,
             "weight_decay": 0.0,
             "label_smoothing": 0.0,
+            "keep": "last",
             "seed": 0,
         }
         net = build_student(StudentParams.model_validate({"arch": arch, "channels": [8, 16, 16], **fit}))

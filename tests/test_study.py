@@ -298,8 +298,8 @@ def test_every_committed_cell_is_a_student_that_can_be_built() -> None:
     for arch in ("plain", "residual"):
         for kind in (AloneCell, TaughtCell):
             seeds = {c.seed for c in cells.values() if type(c) is kind and c.group == "seeds" and c.arch == arch}
-            # The main pipeline's student is one seed of its architecture; the other one has fewer, by the clock.
-            assert len(seeds | {base.seed}) >= 5 if arch == base.arch else len(seeds) >= 3
+            # The main pipeline's student is one seed of its architecture.
+            assert len(seeds | ({base.seed} if arch == base.arch else set())) >= 5
     assert {sections["maps"][kind].split("_")[0] for kind in ("baseline", "distilled")} == {"plain", "residual"} - {
         base.arch
     }

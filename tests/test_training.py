@@ -1,5 +1,6 @@
 """Teacher and student must see the same pixels, and a run must be repeatable to the byte."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -15,7 +16,14 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from cxr_distill.artifacts import read_tensors, write_tensors
-from cxr_distill.balance import balanced_order, estimate_batchnorm, film_quality, overlap_weights
+from cxr_distill.balance import (
+    balanced_order,
+    balanced_weights,
+    estimate_batchnorm,
+    film_quality,
+    overlap_weights,
+    screening_losses,
+)
 from cxr_distill.distillation import DistillationTask
 from cxr_distill.errors import CxrError
 from cxr_distill.inference import predict_logits
@@ -33,7 +41,15 @@ from cxr_distill.teachers import build_teacher
 from cxr_distill.training import Images, ViewData, fit
 from cxr_distill.views import apply_view, draw_view, gain_octaves, octaves, stretch, to_input
 
-FIT = {"epochs": 2, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.05, "label_smoothing": 0.0, "seed": 0}
+FIT = {
+    "epochs": 2,
+    "batch_size": 8,
+    "learning_rate": 0.002,
+    "weight_decay": 0.05,
+    "label_smoothing": 0.0,
+    "keep": "last",
+    "seed": 0,
+}
 STUDENT = StudentParams(**FIT, arch="plain", channels=[4, 8, 8])
 TEACHER = TeacherParams(**FIT, arch="resnet18", pretrained=False)
 VIEWS = ViewParams(
@@ -232,6 +248,21 @@ def test_same_run_twice_gives_the_same_bytes_and_alpha_zero_is_the_baseline() ->
     assert alone != distilled
 
 
+def test_the_last_epoch_or_the_one_with_the_least_validation_loss_is_kept() -> None:
+    wrong = Images(VAL.pixels, np.roll(VAL.labels, 1))  # on wrong labels the loss grows with what has been learned
+    labels = torch.from_numpy(wrong.labels).long()
+    losses = {}
+    for keep in ("last", "best"):
+        params = STUDENT.model_copy(update={"epochs": 6, "learning_rate": 0.02, "keep": keep})
+        net = build_student(params)
+        balance = BALANCE.model_copy(update={"widths": []})
+        history = fit(CrossEntropyTask(net, params), TRAIN, wrong, VIEWS, balance, TRAINER)["val_loss"]
+        logits = torch.from_numpy(predict_logits(net, wrong.pixels))
+        losses[keep] = float((screening_losses(logits, labels) * balanced_weights(labels)).mean())
+    assert history.min() < 0.9 * history.iloc[-1]
+    assert losses == pytest.approx({"last": history.iloc[-1], "best": history.min()}, abs=1e-4)
+
+
 def long_run(folder: Path, learning_rate: float = 0.002) -> bytes:
     """Distils for eight epochs, going on from what is in `folder`; weights and history as bytes."""
     params = STUDENT.model_copy(update={"epochs": 8, "learning_rate": learning_rate})
@@ -300,6 +331,30 @@ def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_refused(tmp_path
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CxrError, match="cannot load"):
         load_weights(other, path)
+
+
+FAULTS = """
+import resource, sys
+import torch
+from cxr_distill.training import set_allocator
+set_allocator(low_memory=sys.argv[1] == "low")
+def step():
+    [torch.ones(9 << 18) for _ in range(4)]
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="for glibc")
+def test_freed_buffers_are_there_for_the_next_step_unless_memory_is_to_be_low() -> None:
+    faults = [
+        int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("fast", "low")
+    ]
+    assert faults[1] > 10 * faults[0]
 
 
 def test_diverging_training_stops_with_one_line() -> None:

@@ -24,7 +24,7 @@ from cxr_distill.training import Images, fit
 
 def student_of(cell: AloneCell, base: StudentParams, *, name: str) -> StudentParams:
     """The cell's student: `base` (section `student` of params.yaml) with what the cell changes. May raise CxrError."""
-    changed = {key: getattr(cell, key) for key in ("arch", "channels", "seed", "epochs", "learning_rate")}
+    changed = {key: getattr(cell, key) for key in ("arch", "channels", "seed", "epochs", "learning_rate", "keep")}
     kept = {key: value for key, value in changed.items() if value is not None}
     return parse(StudentParams, {**base.model_dump(), **kept}, name)
 

@@ -70,7 +70,7 @@ class ClassificationTask(LightningModule):
             {"params": matrices, "weight_decay": self.params.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.params.learning_rate)
+        optimizer = torch.optim.AdamW(groups, lr=self.params.learning_rate, fused=True)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = max(1, total // 10)
 

@@ -1,4 +1,4 @@
-"""One training run: batches of views in a seeded order, Lightning's loop, the best weights and the history."""
+"""One training run: batches of views in a seeded order, Lightning's loop, the weights that are kept and the history."""
 
 from __future__ import annotations
 
@@ -143,11 +143,11 @@ class _BatchNormOfWholeImages(Callback):
         estimate_batchnorm(module.get_submodule("net"), self.data.pixels, self.data.labels)
 
 
-class _Best(Callback):
-    """The history, and the weights of the epoch with the least validation loss."""
+class _History(Callback):
+    """What every epoch came to, and if `best` the weights of the one with the least validation loss."""
 
-    def __init__(self, *, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, *, seed: int, best: bool) -> None:
+        self.seed, self.best = seed, best
         self.rows: list[dict[str, float]] = []
         self.weights: dict[str, Tensor] = {}
 
@@ -158,7 +158,7 @@ class _Best(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
-        if metrics["val_loss"] <= min(row["val_loss"] for row in self.rows):
+        if self.best and metrics["val_loss"] <= min(row["val_loss"] for row in self.rows):
             self.weights = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -179,12 +179,15 @@ def fit(
     view_count: int | None = None,
     teacher: NDArray[np.float32] | None = None,
     resume: Path | None = None,
+    low_memory: bool = False,
 ) -> pd.DataFrame:
-    """Train `task.net` in place, keep the weights of the epoch with the least validation loss, return the history.
+    """Train `task.net` in place, keep the weights that its `keep` says, return the history.
 
     `teacher`: logits float32 (view_count, N, 3) for distillation. The result is a function of the arguments alone,
-    whether or not the run goes on from an epoch that an earlier one left in the folder `resume`.
+    whether or not the run goes on from an epoch that an earlier one left in the folder `resume`. `low_memory`: see
+    `set_allocator`.
     """
+    set_allocator(low_memory=low_memory)
     quiet_lightning()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -201,8 +204,8 @@ def fit(
         view_count=view_count,
         teacher=teacher,
     )
-    best = _Best(seed=task.params.seed)
-    callbacks: list[Callback] = [best, TQDMProgressBar(refresh_rate=10)]
+    history = _History(seed=task.params.seed, best=task.params.keep == "best")
+    callbacks: list[Callback] = [history, TQDMProgressBar(refresh_rate=10)]
     if balance.batchnorm == "images":
         callbacks.insert(0, _BatchNormOfWholeImages(data))
     left = None
@@ -227,19 +230,23 @@ def fit(
         fitting.fit(task, datamodule=data, ckpt_path=left, weights_only=True)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stop
-    task.load_state_dict(best.weights)
+    if history.best:
+        task.load_state_dict(history.weights)
     set_operating_point(task.net, data.val_pixels, data.val_labels, widths=balance.widths)
-    return pd.DataFrame(best.rows)[HISTORY].round(6)
+    return pd.DataFrame(history.rows)[HISTORY].round(6)
 
 
-def keep_memory_low() -> None:
-    """Have glibc give large buffers back at once instead of keeping them: a large network then peaks at 5% less.
+def set_allocator(*, low_memory: bool) -> None:
+    """Tell glibc what to do with large buffers that a step has done with. Does nothing where the C library is another.
 
-    Costs 4% of the time. Does nothing where the C library is another one.
+    By itself it gives them back, and asking for them anew, page by page, is a quarter of a small network's step: kept,
+    they are there for the next one. `low_memory` gives back those above 2 MiB, so that a large network peaks at a tenth
+    less.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        mallopt(-3, 4 << 20)  # M_MMAP_THRESHOLD, in bytes
-        mallopt(-1, 512 << 20)  # M_TRIM_THRESHOLD: what is smaller stays, since asking for it anew is what costs
+        threshold, trim = (2 << 20, 512 << 20) if low_memory else (32 << 20, -1)  # 32 MiB is the most, -1 never
+        mallopt(-3, threshold)  # M_MMAP_THRESHOLD, in bytes
+        mallopt(-1, trim)  # M_TRIM_THRESHOLD
 
 
 def quiet_lightning() -> None:

@@ -3,21 +3,15 @@
 import shutil
 from pathlib import Path
 
-from cxr_distill.params.student import StudentParams
 from cxr_distill.params.study import AloneCell
-from cxr_distill.params.training import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
-from stages.common import load_params, resume_folder, run
-from stages.study.common import cell_name, load_cell
+from stages.common import resume_folder, run
+from stages.study.common import cell_name, load_cell, load_settings
 
 
 def main() -> None:
     name = cell_name("alone")
     cell = load_cell(AloneCell, "alone", name)
-    base = load_params("student", StudentParams)
-    views = load_params("views", ViewParams)
-    soft = load_params("soft_targets", SoftTargetParams)
-    balance = load_params("balance", BalanceParams)
-    trainer = load_params("trainer", TrainerParams)
+    base, views, soft, balance, trainer = load_settings()
 
     from cxr_distill.cells import cell_images, fit_cell, student_of, write_cell
     from cxr_distill.models import write_weights

@@ -10,6 +10,9 @@ import yaml
 
 from cxr_distill.errors import CxrError
 from cxr_distill.params.strict import ParamsT, parse
+from cxr_distill.params.student import StudentParams
+from cxr_distill.params.training import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
+from stages.common import load_params
 
 PARAMS = "study/params.yaml"
 
@@ -46,3 +49,14 @@ def cell_name(section: str) -> str:
     if len(sys.argv) != 2:
         raise CxrError(f"say which network: python -m stages.study.{section} NAME, a name of `{section}` in {PARAMS}")
     return sys.argv[1]
+
+
+def load_settings() -> tuple[StudentParams, ViewParams, SoftTargetParams, BalanceParams, TrainerParams]:
+    """What a cell changes, and what it trains with: sections of ./params.yaml. Raises CxrError if one is wrong."""
+    return (
+        load_params("student", StudentParams),
+        load_params("views", ViewParams),
+        load_params("soft_targets", SoftTargetParams),
+        load_params("balance", BalanceParams),
+        load_params("trainer", TrainerParams),
+    )

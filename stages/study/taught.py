@@ -4,11 +4,9 @@ import shutil
 from pathlib import Path
 
 from cxr_distill.errors import CxrError
-from cxr_distill.params.student import StudentParams
 from cxr_distill.params.study import TaughtCell
-from cxr_distill.params.training import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
-from stages.common import load_params, resume_folder, run
-from stages.study.common import cell_name, load_cell
+from stages.common import resume_folder, run
+from stages.study.common import cell_name, load_cell, load_settings
 
 TEACHER = Path("models/teacher.safetensors")
 TRAIN = Path("data/tensors/train.safetensors")
@@ -19,11 +17,7 @@ def main() -> None:
     cell = load_cell(TaughtCell, "taught", name)
     if cell.views and cell.teacher_mode == "train":
         raise CxrError(f"study/params.yaml: taught.{name}.teacher_mode: train needs views: false")
-    base = load_params("student", StudentParams)
-    views = load_params("views", ViewParams)
-    soft = load_params("soft_targets", SoftTargetParams)
-    balance = load_params("balance", BalanceParams)
-    trainer = load_params("trainer", TrainerParams)
+    base, views, soft, balance, trainer = load_settings()
 
     import numpy as np
 

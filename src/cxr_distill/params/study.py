@@ -20,6 +20,7 @@ class AloneCell(Params):
     pool: PositiveInt = 1
     epochs: PositiveInt | None = None
     learning_rate: PositiveNumber | None = None
+    keep: Literal["last", "best"] | None = None
     views: bool = True
     balance: BalanceParams | None = None
 

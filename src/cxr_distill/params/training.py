@@ -39,13 +39,17 @@ class SoftTargetParams(Params):
 
 
 class FitParams(Params):
-    """One training schedule: AdamW, linear warm-up, cosine decay to zero."""
+    """One training schedule: AdamW, linear warm-up, cosine decay to zero.
+
+    keep: the weights of the last epoch, or of the one with the least validation loss.
+    """
 
     epochs: PositiveInt
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: PositiveNumber
     weight_decay: Annotated[Number, Field(ge=0)]
     label_smoothing: Annotated[Number, Field(ge=0, lt=1)]
+    keep: Literal["last", "best"]
     seed: Seed
 
 
