@@ -90,13 +90,14 @@ def apply_view(images: Tensor, view: View) -> Tensor:
     def per_image(values: Tensor) -> Tensor:
         return values.view(batch, 1, 1, 1)
 
-    pixels = gain_octaves(pixels, view.detail).clamp_(1e-4, 1).pow_(per_image(view.gamma))
-    pixels = (pixels - 0.5) * per_image(view.contrast) + 0.5 + per_image(view.brightness)
+    # The power gamma; pow itself takes four times as long.
+    pixels = gain_octaves(pixels, view.detail).clamp_(1e-4, 1).log_().mul_(per_image(view.gamma)).exp_()
+    pixels.sub_(0.5).mul_(per_image(view.contrast)).add_(per_image(view.brightness + 0.5))
     axis = (torch.arange(side, device=images.device) + 0.5) * (2 / side) - 1
     x, y, half = view.erased.unsqueeze(2).unbind(dim=1)
     inside_x, inside_y = (axis - x).abs() < half, (axis - y).abs() < half
     erased = (inside_y.unsqueeze(2) & inside_x.unsqueeze(1)).unsqueeze(1)
-    return pixels.clamp_(0, 1).masked_fill_(erased, 0.5)
+    return torch.where(erased, 0.5, pixels.clamp_(0, 1))
 
 
 def octaves(pixels: Tensor) -> tuple[list[Tensor], Tensor]:
