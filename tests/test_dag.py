@@ -11,8 +11,17 @@ FILES = ("dvc.yaml", "study/dvc.yaml")
 STAGES = {n: stage for file in FILES for n, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()}
 
 
+HASHED = ("alone", "taught")
+
+
 def definition(stage: str) -> dict:
     return STAGES[stage].get("do", STAGES[stage])
+
+
+def deps_of(stage: str) -> set[str]:
+    """Its own, and those of the stage that hashes them for it."""
+    deps = set(definition(stage)["deps"])
+    return deps.union(*(definition(f"inputs_{kind}")["deps"] for kind in HASHED if f"study/inputs_{kind}.json" in deps))
 
 
 def source_of(module: str) -> Path | None:
@@ -39,22 +48,28 @@ def reached(module: str) -> set[str]:
     return seen
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if not stage.startswith("inputs_")])
 def test_deps_name_every_file_that_the_stage_imports(stage: str) -> None:
     command = definition(stage)["cmd"].split()
     module = command[command.index("-m") + 1]
-    named = {dep for dep in definition(stage)["deps"] if dep.endswith(".py")}
-    assert named == reached(module)
+    named = {dep for dep in deps_of(stage) if dep.endswith(".py")}
+    assert named - {"stages/study/inputs.py"} == reached(module)
+
+
+@pytest.mark.parametrize("kind", HASHED)
+def test_hashes_for_the_networks_of_the_study_need_no_file_beyond_theirs(kind: str) -> None:
+    assert definition(kind)["deps"] == [f"study/inputs_{kind}.json"]
+    assert reached("stages.study.inputs") <= deps_of(f"inputs_{kind}")
 
 
 def test_training_does_not_depend_on_evaluation_or_download() -> None:
     for stage in ("train_teacher", "soft_targets", "train_baseline", "distill", "distill_set", "alone", "taught"):
-        deps = " ".join(definition(stage)["deps"])
+        deps = " ".join(deps_of(stage))
         assert not any(word in deps for word in ("metrics.py", "compare", "report", "download", "phantom", "examples"))
 
 
 def test_a_student_of_the_study_alone_depends_on_no_teacher() -> None:
-    deps = " ".join(definition("alone")["deps"])
+    deps = " ".join(deps_of("alone"))
     assert not any(word in deps for word in ("distillation.py", "losses.py", "teacher", "targets"))
 
 

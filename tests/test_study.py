@@ -397,6 +397,17 @@ def test_a_plain_repro_runs_nothing_of_the_study(repo: Path) -> None:
     assert "study" not in run(repo, "dvc", "stage", "list", "--name-only")
 
 
+def test_changed_code_makes_the_networks_stale_that_depend_on_it_and_no_others(repo: Path) -> None:
+    losses = repo / "src/cxr_distill/losses.py"
+    losses.write_text(losses.read_text() + "# changed\n")
+    hashing = [f"study/dvc.yaml:inputs_{kind}" for kind in ("alone", "taught")]
+    assert ran(run(repo, "dvc", "repro", "--single-item", *hashing)) == ["study/dvc.yaml:inputs_taught"]
+    stale = [stage for stage in ran(run(repo, "dvc", "repro", "study/dvc.yaml", "--dry")) if "@" in stage]
+    assert "study/dvc.yaml:taught@grid_hinton" in stale and "study/dvc.yaml:alone" not in " ".join(stale)
+    run(repo, "git", "checkout", "-q", ".")
+    run(repo, "dvc", "checkout", "-q")
+
+
 def test_one_changed_cell_costs_one_cell_and_ci_refuses_until_it_is_paid(repo: Path) -> None:
     params = repo / "study/params.yaml"
     params.write_text(
