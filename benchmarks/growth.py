@@ -3,7 +3,8 @@
 The archive is taken 1, 2, 4 and 8 times, each time as the films of other patients, shifted and compressed anew, so that
 none is a duplicate. The stages run as DVC runs them, in a process each, with one epoch, one view and few resamples. The
 time that a stage takes for a sixteenth of the archive is taken for its start and subtracted; what is left is divided by
-the images that the sizes differ by. A short stage is run again, up to MOST_READINGS times, and its median counts.
+the images that the sizes differ by. A stage runs over all sizes in turn, so that they share what else the machine does;
+a short one in several rounds, of which the least counts: other work only ever adds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,9 +29,9 @@ from benchmarks import heading, progress
 from cxr_distill.archive import Entry, list_images, open_archive, read_entry
 from demo.workspace import ROOT, environment, make_workspace
 
-TIMES = (1, 2, 4, 8)
-MOST_READINGS = 5
-ENOUGH_SECONDS = 45  # of one stage at one size, after which it is not run again
+SIZES = (1 / 16, 1, 2, 4, 8)
+MOST_ROUNDS = 5
+ENOUGH_SECONDS = 300  # of one stage, after which no further round begins
 STAGES = ("preprocess", "train_teacher", "soft_targets", "train_baseline", "distill", "evaluate distilled")
 ONE_OF_EACH = {
     "teacher": {"epochs": 1},
@@ -78,18 +78,6 @@ def write_grown(archive: Path, target: Path, times: float) -> dict[str, dict[str
     return folders
 
 
-def measure(stage: str, workspace: Path) -> tuple[float, float, int]:
-    """Median seconds, highest peak memory in GB, and number of readings of a stage, each in a process of its own."""
-    seconds: list[float] = []
-    memory: list[float] = []
-    while not seconds or (sum(seconds) < ENOUGH_SECONDS and len(seconds) < MOST_READINGS):
-        shutil.rmtree(workspace / ".resume", ignore_errors=True)
-        once = measure_once(stage, workspace)
-        seconds.append(once[0])
-        memory.append(once[1])
-    return statistics.median(seconds), max(memory), len(seconds)
-
-
 def measure_once(stage: str, workspace: Path) -> tuple[float, float]:
     """Seconds and peak memory in GB of a stage in a process of its own."""
     begun = time.perf_counter()
@@ -107,34 +95,47 @@ def measure_once(stage: str, workspace: Path) -> tuple[float, float]:
     return time.perf_counter() - begun, usage.ru_maxrss * 1024 / 1e9
 
 
-def measure_all(archive: Path, times: float) -> tuple[int, dict[str, tuple[float, float, int]]]:
-    """Images, and seconds and peak memory of every stage, on `archive` `times` over."""
-    with tempfile.TemporaryDirectory() as folder:
-        workspace = Path(folder) / "repo"
-        zip_file = workspace / "data/raw/chest-xray-pneumonia.zip"
-        zip_file.parent.mkdir(parents=True)
-        expected = write_grown(archive, zip_file, times)
-        make_workspace(workspace, {**ONE_OF_EACH, "data": {"expected_counts": expected}})
-        images = sum(sum(labels.values()) for labels in expected.values())
-        return images, {stage: measure(stage, workspace) for stage in STAGES}
+def make_grown(archive: Path, times: float, workspace: Path) -> int:
+    """A workspace with `archive` `times` over; returns its images."""
+    zip_file = workspace / "data/raw/chest-xray-pneumonia.zip"
+    zip_file.parent.mkdir(parents=True)
+    expected = write_grown(archive, zip_file, times)
+    make_workspace(workspace, {**ONE_OF_EACH, "data": {"expected_counts": expected}})
+    return sum(sum(labels.values()) for labels in expected.values())
+
+
+def measure(stage: str, workspaces: list[Path]) -> tuple[list[float], list[float], int]:
+    """Least seconds and highest peak memory in GB in every workspace, and rounds, each with a process per workspace."""
+    seconds: list[list[float]] = [[] for _ in workspaces]
+    memory: list[list[float]] = [[] for _ in workspaces]
+    for rounds in range(1, MOST_ROUNDS + 1):  # noqa: B007 (it is returned)
+        for workspace, times, peaks in zip(workspaces, seconds, memory, strict=True):
+            shutil.rmtree(workspace / ".resume", ignore_errors=True)
+            once = measure_once(stage, workspace)
+            times.append(once[0])
+            peaks.append(once[1])
+        if sum(map(sum, seconds)) >= ENOUGH_SECONDS:
+            break
+    return [min(times) for times in seconds], [max(peaks) for peaks in memory], rounds
 
 
 def main() -> None:
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     archive = Path(sys.argv[1]).resolve()
-    few, start = measure_all(archive, 1 / 16)
-    first: dict[str, float] = {}
     rows = []
-    for times in TIMES:
-        images, measured = measure_all(archive, times)
-        for stage, (seconds, memory, readings) in measured.items():
-            each = 1000 * (seconds - start[stage][0]) / (images - few)
-            ratio = each / first.setdefault(stage, each)
-            cells = (times, images, stage, readings, f"{seconds:.1f}", f"{each:.2f}", f"{ratio:.2f}", f"{memory:.2f}")
-            rows.append(f"| {' | '.join(map(str, cells))} |")
-            progress(rows[-1])
-    heading(f"Growth, {params['preprocess']['image_size']} px, start measured on {few} images")
-    print("| times | images | stage | readings | seconds | ms per image | against 1x | peak GB |")
+    with tempfile.TemporaryDirectory() as folder:
+        workspaces = [Path(folder) / f"{number}" for number in range(len(SIZES))]
+        images = [make_grown(archive, times, workspace) for times, workspace in zip(SIZES, workspaces, strict=True)]
+        for stage in STAGES:
+            seconds, memory, rounds = measure(stage, workspaces)
+            each = [1000 * (s - seconds[0]) / (n - images[0]) for s, n in zip(seconds[1:], images[1:], strict=True)]
+            for number, cost in enumerate(each, start=1):
+                cells = [stage, rounds, SIZES[number], images[number], f"{seconds[number]:.1f}", f"{cost:.2f}"]
+                cells += [f"{cost / each[0]:.2f}", f"{memory[number]:.2f}"]
+                rows.append(f"| {' | '.join(map(str, cells))} |")
+                progress(rows[-1])
+    heading(f"Growth, {params['preprocess']['image_size']} px, start measured on {images[0]} images")
+    print("| stage | rounds | times | images | seconds | ms per image | against 1x | peak GB |")
     print("|---|---|---|---|---|---|---|---|")
     print("\n".join(rows), end="\n\n")
 
