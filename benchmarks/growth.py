@@ -108,15 +108,15 @@ def measure(stage: str, workspaces: list[Path]) -> tuple[list[float], list[float
     """Least seconds and highest peak memory in GB in every workspace, and rounds, each with a process per workspace."""
     seconds: list[list[float]] = [[] for _ in workspaces]
     memory: list[list[float]] = [[] for _ in workspaces]
-    for rounds in range(1, MOST_ROUNDS + 1):  # noqa: B007 (it is returned)
-        for workspace, times, peaks in zip(workspaces, seconds, memory, strict=True):
+    for _ in range(MOST_ROUNDS):
+        for workspace, readings, peaks in zip(workspaces, seconds, memory, strict=True):
             shutil.rmtree(workspace / ".resume", ignore_errors=True)
             once = measure_once(stage, workspace)
-            times.append(once[0])
+            readings.append(once[0])
             peaks.append(once[1])
         if sum(map(sum, seconds)) >= ENOUGH_SECONDS:
             break
-    return [min(times) for times in seconds], [max(peaks) for peaks in memory], rounds
+    return [min(readings) for readings in seconds], [max(peaks) for peaks in memory], len(seconds[0])
 
 
 def main() -> None:

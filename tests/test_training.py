@@ -350,7 +350,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="for glibc")
 def test_freed_buffers_are_there_for_the_next_step_unless_memory_is_to_be_low() -> None:
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     faults = []
     for how in ("fast", "low"):
         ended = subprocess.run([sys.executable, "-c", FAULTS, how], env=env, capture_output=True, text=True)
