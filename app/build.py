@@ -12,8 +12,8 @@ from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
-from cxr_distill.errors import CxrError
-from cxr_distill.screen import load_model
+from cxr_distill.base.errors import CxrError
+from cxr_distill.screen.session import load_model
 
 APP = Path(__file__).resolve().parent
 OWN = (

@@ -1,4 +1,4 @@
-// DICOM: one frame as a viewer shows it first, through rescale and VOI table or window, as src/cxr_distill/films.py
+// DICOM: one frame as a viewer shows it first, through rescale and VOI table or window, as src/cxr_distill/films/formats.py
 // does.
 
 import { FilmError, checkSize } from "./errors.js";

@@ -2,7 +2,7 @@
 
 export class FilmError extends Error {}
 
-export const MAX_PIXELS = 50_000_000; // as in src/cxr_distill/pixels.py
+export const MAX_PIXELS = 50_000_000; // as in src/cxr_distill/films/pixels.py
 
 /** Called with what a file's header claims, before any memory is asked for. */
 export function checkSize(width, height) {

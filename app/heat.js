@@ -1,4 +1,4 @@
-// A film and what in it speaks for pneumonia and against, drawn as src/cxr_distill/heatmap.py draws it.
+// A film and what in it speaks for pneumonia and against, drawn as src/cxr_distill/screen/heatmap.py draws it.
 
 const SIDE = 900; // pixels of the drawn film's longer side
 const FULL = 15; // logits that are shown in full colour: the same for every film, so that films can be compared

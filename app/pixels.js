@@ -1,4 +1,4 @@
-// Pillow's pixels, to the bit: what src/cxr_distill/pixels.py makes of a picture, so that the network sees in a browser
+// Pillow's pixels, to the bit: what src/cxr_distill/films/pixels.py makes of a picture, so that the network sees in a browser
 // what it saw in training. tests/test_page.py holds the two against each other.
 
 const PRECISION_BITS = 32 - 8 - 2; // of Pillow's fixed-point weights (src/libImaging/Resample.c)

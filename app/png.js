@@ -1,5 +1,5 @@
 // PNG, decoded here and not by the browser: a canvas knows neither 16 bits a sample nor a picture without colour
-// management. The grey levels are those of src/cxr_distill/films.py.
+// management. The grey levels are those of src/cxr_distill/films/formats.py.
 
 import { FilmError, checkSize } from "./errors.js";
 import { levels, luma } from "./pixels.js";

@@ -25,18 +25,18 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import heading, progress
-from cxr_distill.archive import list_images, open_archive, read_entry
-from cxr_distill.classes import CLASSES
-from cxr_distill.distillation import DistillationTask
-from cxr_distill.losses import distillation_losses
-from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.teacher import TeacherParams
-from cxr_distill.params.training import BalanceParams, ViewParams
-from cxr_distill.pixels import decode
-from cxr_distill.students import build_student
-from cxr_distill.teachers import build_teacher
-from cxr_distill.training import Images, ViewData, quiet_lightning, set_allocator
+from cxr_distill.base.classes import CLASSES
+from cxr_distill.data.archive import list_images, open_archive, read_entry
+from cxr_distill.distill.losses import distillation_losses
+from cxr_distill.distill.params import DistillParams
+from cxr_distill.distill.task import DistillationTask
+from cxr_distill.films.pixels import decode
+from cxr_distill.nets.common.params import BalanceParams, ViewParams
+from cxr_distill.nets.student.network import build_student
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.teacher.network import build_teacher
+from cxr_distill.nets.teacher.params import TeacherParams
+from cxr_distill.training.loop import Images, ViewData, quiet_lightning, set_allocator
 from demo.workspace import ROOT
 
 ROUNDS = 5

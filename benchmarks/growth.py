@@ -26,7 +26,7 @@ import yaml
 from PIL import Image
 
 from benchmarks import heading, progress
-from cxr_distill.archive import Entry, list_images, open_archive, read_entry
+from cxr_distill.data.archive import Entry, list_images, open_archive, read_entry
 from demo.workspace import ROOT, environment, make_workspace
 
 SIZES = (1 / 16, 1, 2, 4, 8)

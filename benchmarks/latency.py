@@ -29,21 +29,22 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import heading, progress
-from cxr_distill.models import count_parameters, load_weights
-from cxr_distill.params.strict import parse
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.teacher import TeacherParams
-from cxr_distill.pixels import as_grey, open_picture, squash
-from cxr_distill.release import FP32, INT8
-from cxr_distill.screen import load_model
-from cxr_distill.students import build_student
-from cxr_distill.teachers import build_teacher, load_teacher
+from cxr_distill.base.params import parse
+from cxr_distill.films.pixels import as_grey, open_picture, squash
+from cxr_distill.nets.common.layers import count_parameters, load_weights
+from cxr_distill.nets.student.network import build_student
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.teacher.network import build_teacher, load_teacher
+from cxr_distill.nets.teacher.params import TeacherParams
+from cxr_distill.release.build import FP32, INT8
+from cxr_distill.screen.session import load_model
 from demo.workspace import ROOT
 
 WARM_UPS, RUNS, ROUNDS = 20, 40, 6
 LARGE = 224  # pixels a side, at which ResNet-18 is usually used
 SCREEN = (
-    "import sys; from cxr_distill.cli import main; main(); print(open('/proc/self/status').read(), file=sys.stderr)"
+    "import sys; from cxr_distill.screen.command import main; main(); "
+    "print(open('/proc/self/status').read(), file=sys.stderr)"
 )
 Times = Mapping[str, NDArray[np.float64]]
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import heading, progress
-from cxr_distill.archive import list_images, open_archive
-from cxr_distill.preprocess import decode_all
+from cxr_distill.data.archive import list_images, open_archive
+from cxr_distill.data.splits import decode_all
 
 
 def main() -> None:

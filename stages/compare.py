@@ -5,21 +5,20 @@ from pathlib import Path
 
 import yaml
 
-from cxr_distill.errors import CxrError
-from cxr_distill.params.data import DataParams
-from cxr_distill.params.evaluate import EvaluateParams
-from stages.common import load_params, run
+from cxr_distill.base.errors import CxrError
+from cxr_distill.evaluation.params import EvaluateParams
+from stages import load_params, run, synthetic_data
 
 
 def main() -> None:
     params = load_params("evaluate", EvaluateParams)
-    synthetic = load_params("data", DataParams).source == "phantom"
+    synthetic = synthetic_data()
     sets = yaml.safe_load(Path("params.yaml").read_text())["param_sets"]
 
-    from cxr_distill.artifacts import write_bytes, write_json, write_table
-    from cxr_distill.compare import MODELS, compare, draw_all, geometry_only, temperature_table
-    from cxr_distill.predictions import COLUMNS, read_csv, read_index, scored_split
-    from cxr_distill.report import comparison_picture, comparison_report
+    from cxr_distill.base.files import write_bytes, write_json, write_table
+    from cxr_distill.evaluation.predictions import COLUMNS, read_csv, read_index, scored_split
+    from cxr_distill.report.compare import MODELS, compare, draw_all, geometry_only, temperature_table
+    from cxr_distill.report.comparison import comparison_picture, comparison_report
 
     names = [*MODELS, *sets]
     stray = {path.stem for path in Path("predictions").glob("*.csv")} - set(names)

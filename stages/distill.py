@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.training import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
-from stages.common import load_params, resume_folder, run
+from cxr_distill.distill.params import DistillParams
+from cxr_distill.nets.common.params import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
+from cxr_distill.nets.student.params import StudentParams
+from stages import load_params, resume_folder, run
 
 TEACHER = Path("models/teacher.safetensors")
 TRAIN = Path("data/tensors/train.safetensors")
@@ -21,12 +21,12 @@ def main() -> None:
     balance = load_params("balance", BalanceParams)
     trainer = load_params("trainer", TrainerParams)
 
-    from cxr_distill.artifacts import write_table
-    from cxr_distill.distillation import DistillationTask
-    from cxr_distill.models import write_weights
-    from cxr_distill.soft_targets import read_soft_targets, target_key
-    from cxr_distill.students import build_student
-    from cxr_distill.training import fit, read_images
+    from cxr_distill.base.files import write_table
+    from cxr_distill.distill.targets import read_soft_targets, target_key
+    from cxr_distill.distill.task import DistillationTask
+    from cxr_distill.nets.common.layers import write_weights
+    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.training.loop import fit, read_images
 
     train, val = read_images(TRAIN), read_images(Path("data/tensors/val.safetensors"))
     key = target_key(teacher=TEACHER, train=TRAIN, views=views)

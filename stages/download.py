@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from cxr_distill.params.data import DataParams
-from stages.common import load_params, run
+from cxr_distill.data.params import DataParams
+from stages import load_params, run
 
 ARCHIVE = Path("data/raw/chest-xray-pneumonia.zip")
 
@@ -14,15 +14,15 @@ def main() -> None:
     at_hand = os.environ.get("CXR_ARCHIVE")
 
     if params.source == "phantom":
-        from cxr_distill.phantom import write_archive
+        from cxr_distill.data.phantom import write_archive
 
         write_archive(ARCHIVE, params.expected_counts, seed=params.phantom_seed)
     elif at_hand:
-        from cxr_distill.download import copy_archive
+        from cxr_distill.data.kaggle import copy_archive
 
         copy_archive(Path(at_hand).expanduser(), ARCHIVE)
     else:
-        from cxr_distill.download import download_from_kaggle
+        from cxr_distill.data.kaggle import download_from_kaggle
 
         download_from_kaggle(params.dataset, ARCHIVE, version=params.version, partial=Path(".partial/download"))
 

@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from cxr_distill.errors import CxrError
-from cxr_distill.params.evaluate import EvaluateParams
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.teacher import TeacherParams
-from stages.common import load_params, run
+from cxr_distill.base.errors import CxrError
+from cxr_distill.evaluation.params import EvaluateParams
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.teacher.params import TeacherParams
+from stages import load_params, run
 
 PREDICTIONS = Path("predictions")
 
@@ -24,14 +24,14 @@ def main() -> None:
 
     import pandas as pd
 
-    from cxr_distill import metrics
-    from cxr_distill.artifacts import read_tensors, write_bytes, write_json, write_table
-    from cxr_distill.examples import example_picture
-    from cxr_distill.inference import predict_logits
-    from cxr_distill.models import count_parameters, load_weights
-    from cxr_distill.predictions import predictions_table, read_index, scored_split
-    from cxr_distill.students import build_student
-    from cxr_distill.teachers import load_teacher
+    from cxr_distill.base.files import read_tensors, write_bytes, write_json, write_table
+    from cxr_distill.evaluation import metrics
+    from cxr_distill.evaluation.examples import example_picture
+    from cxr_distill.evaluation.predictions import predictions_table, read_index, scored_split
+    from cxr_distill.nets.common.layers import count_parameters, load_weights
+    from cxr_distill.nets.common.logits import predict_logits
+    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.nets.teacher.network import load_teacher
 
     if name == "teacher":
         net = load_teacher(teacher, weights)

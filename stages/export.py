@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-from cxr_distill.params.data import DataParams
-from cxr_distill.params.release import ReleaseParams
-from cxr_distill.params.student import StudentParams
-from stages.common import load_params, run
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.release.params import ReleaseParams
+from stages import load_params, run, synthetic_data
 
 WEIGHTS = Path("models/distilled.safetensors")
 RELEASE = Path("release")
@@ -15,14 +14,14 @@ RELEASE = Path("release")
 def main() -> None:
     params = load_params("release", ReleaseParams)
     student = load_params("student", StudentParams)
-    synthetic = load_params("data", DataParams).source == "phantom"
+    synthetic = synthetic_data()
 
-    from cxr_distill.artifacts import file_sha256, read_tensors, write_bytes, write_json
-    from cxr_distill.model_card import model_card
-    from cxr_distill.models import load_weights
-    from cxr_distill.predictions import COLUMNS, read_csv, scored_split
-    from cxr_distill.release import check_release, make_release
-    from cxr_distill.students import build_student
+    from cxr_distill.base.files import file_sha256, read_tensors, write_bytes, write_json
+    from cxr_distill.evaluation.predictions import COLUMNS, read_csv, scored_split
+    from cxr_distill.nets.common.layers import load_weights
+    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.release.build import check_release, make_release
+    from cxr_distill.release.card import model_card
 
     net = build_student(student)
     load_weights(net, WEIGHTS)

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from cxr_distill.params.data import DataParams
-from cxr_distill.params.preprocess import PreprocessParams
-from stages.common import load_params, run
+from cxr_distill.data.params import DataParams
+from cxr_distill.data.preprocess_params import PreprocessParams
+from stages import load_params, run
 
 
 def main() -> None:
     params = load_params("preprocess", PreprocessParams)
     expected = load_params("data", DataParams).expected_counts
 
-    from cxr_distill.artifacts import write_json, write_table, write_tensors
-    from cxr_distill.classes import CLASSES
-    from cxr_distill.preprocess import read_archive
+    from cxr_distill.base.classes import CLASSES
+    from cxr_distill.base.files import write_json, write_table, write_tensors
+    from cxr_distill.data.splits import read_archive
 
     index, pixels, summary = read_archive(Path("data/raw/chest-xray-pneumonia.zip"), params, expected)
     labels = index["subtype"].map(CLASSES.index).to_numpy("uint8")

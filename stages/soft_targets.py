@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cxr_distill.params.teacher import TeacherParams
-from cxr_distill.params.training import SoftTargetParams, ViewParams
-from stages.common import load_params, run
+from cxr_distill.nets.common.params import SoftTargetParams, ViewParams
+from cxr_distill.nets.teacher.params import TeacherParams
+from stages import load_params, run
 
 TEACHER = Path("models/teacher.safetensors")
 TRAIN = Path("data/tensors/train.safetensors")
@@ -15,9 +15,9 @@ def main() -> None:
     teacher = load_params("teacher", TeacherParams)
     views = load_params("views", ViewParams)
 
-    from cxr_distill.artifacts import read_tensors
-    from cxr_distill.soft_targets import make_soft_targets, target_key, write_soft_targets
-    from cxr_distill.teachers import load_teacher
+    from cxr_distill.base.files import read_tensors
+    from cxr_distill.distill.targets import make_soft_targets, target_key, write_soft_targets
+    from cxr_distill.nets.teacher.network import load_teacher
 
     train, _ = read_tensors(TRAIN)
     net = load_teacher(teacher, TEACHER)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cxr_distill.params.teacher import TeacherParams
-from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
-from stages.common import load_params, resume_folder, run
+from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.nets.teacher.params import TeacherParams
+from stages import load_params, resume_folder, run
 
 
 def main() -> None:
@@ -13,11 +13,11 @@ def main() -> None:
     balance = load_params("balance", BalanceParams)
     trainer = load_params("trainer", TrainerParams)
 
-    from cxr_distill.artifacts import write_table
-    from cxr_distill.models import write_weights
-    from cxr_distill.tasks import CrossEntropyTask
-    from cxr_distill.teachers import build_teacher
-    from cxr_distill.training import fit, read_images
+    from cxr_distill.base.files import write_table
+    from cxr_distill.nets.common.layers import write_weights
+    from cxr_distill.nets.teacher.network import build_teacher
+    from cxr_distill.training.loop import fit, read_images
+    from cxr_distill.training.task import CrossEntropyTask
 
     train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_teacher(params), params)

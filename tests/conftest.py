@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # tests run side by side, as stages may: see stages/common.py
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # tests run side by side, as stages may: see stages/__init__.py
 
 from demo.workspace import changes, environment, make_workspace  # noqa: E402
 
@@ -60,8 +60,8 @@ def make_finished(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def drawn_tensors() -> NDArray[np.uint8]:
     """240 drawn chests as preprocessing leaves them, uint8 (240, 32, 32), every third one normal."""
-    from cxr_distill.phantom import draw_film
-    from cxr_distill.pixels import decode
+    from cxr_distill.data.phantom import draw_film
+    from cxr_distill.films.pixels import decode
 
     names = ["IM-1.jpeg", "person1_bacteria_1.jpeg", "person1_virus_1.jpeg"]
     films = (draw_film(names[number % 3], np.random.default_rng(number)) for number in range(240))
@@ -73,10 +73,10 @@ def drawn_student(drawn_tensors: NDArray[np.uint8]) -> Callable[[str], Any]:
     """Makes an untrained student of an architecture that tells drawn chests apart, if not by what ails them."""
     import torch
 
-    from cxr_distill.models import OperatingPoint
-    from cxr_distill.params.student import StudentParams
-    from cxr_distill.students import build_student
-    from cxr_distill.views import network_input
+    from cxr_distill.nets.common.layers import OperatingPoint
+    from cxr_distill.nets.common.views import network_input
+    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.nets.student.params import StudentParams
 
     def make(arch: str) -> Any:
         fit = {
@@ -106,11 +106,11 @@ def drawn_student(drawn_tensors: NDArray[np.uint8]) -> Callable[[str], Any]:
 @pytest.fixture(scope="session")
 def released(drawn_student: Callable[[str], Any], drawn_tensors: NDArray[np.uint8]) -> dict[str, bytes]:
     """The files of a release of such a student."""
-    from cxr_distill.classes import p_pneumonia
-    from cxr_distill.inference import predict_logits
-    from cxr_distill.metrics import Scored
-    from cxr_distill.params.release import ReleaseParams
-    from cxr_distill.release import make_release
+    from cxr_distill.base.classes import p_pneumonia
+    from cxr_distill.evaluation.metrics import Scored
+    from cxr_distill.nets.common.logits import predict_logits
+    from cxr_distill.release.build import make_release
+    from cxr_distill.release.params import ReleaseParams
 
     student = drawn_student("plain")
     train, val = drawn_tensors[:180], drawn_tensors[180:]

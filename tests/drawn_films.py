@@ -21,7 +21,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from cxr_distill.phantom import draw_film
+from cxr_distill.data.phantom import draw_film
 
 
 def chest(seed: int = 0) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 from app.build import OWN, VENDOR, build
-from cxr_distill.errors import CxrError
+from cxr_distill.base.errors import CxrError
 
 APP = ROOT / "app"
 PAGE = (APP / "index.html").read_text()

@@ -82,7 +82,7 @@ def test_a_change_of_the_readme_runs_nothing_and_passes(clone: Path, proposed: P
 
 
 def test_a_change_of_evaluation_runs_evaluation_alone(clone: Path, proposed: Proposed) -> None:
-    edit(clone / "src/cxr_distill/metrics.py", '"n": len(labels),', '"n": len(labels), "more": 1,')
+    edit(clone / "src/cxr_distill/evaluation/metrics.py", '"n": len(labels),', '"n": len(labels), "more": 1,')
     _, summary, stages = proposed()
     assert stages == [*EVALUATION, "evaluate_set@blog_best", "evaluate_set@teacher_only", "compare", "export"]
     assert "commit these" in summary and "test.more" in summary
@@ -105,7 +105,7 @@ def test_a_changed_alpha_without_its_lock_is_run_shown_and_asked_for(clone: Path
 
 
 def test_a_change_of_the_teacher_retrains_the_teacher_and_what_hangs_on_it(clone: Path, proposed: Proposed) -> None:
-    edit(clone / "src/cxr_distill/teachers.py", "manual_seed(params.seed)", "manual_seed(params.seed + 1)")
+    edit(clone / "src/cxr_distill/nets/teacher/network.py", "manual_seed(params.seed)", "manual_seed(params.seed + 1)")
     _, summary, stages = proposed()
     assert "commit these" in summary
     assert stages[:2] == ["train_teacher", "soft_targets"] and "train_baseline" not in stages and "distill" in stages

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from cxr_distill.release import FP32, INT8
-from cxr_distill.screen import load_model
+from cxr_distill.release.build import FP32, INT8
+from cxr_distill.screen.session import load_model
 
 FIGURES = ROOT / "metrics/release.json"
 

@@ -30,7 +30,7 @@ CONTENT = zip_bytes()
 # The stage as DVC runs it, except that back-off does not really wait.
 DRIVER = """
 import time
-from stages.common import run
+from stages import run
 from stages.download import main
 
 time.sleep = lambda _: None

@@ -16,21 +16,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxr_distill.archive import list_images, open_archive
-from cxr_distill.errors import CxrError
-from cxr_distill.films import read_film
-from cxr_distill.params.data import DataParams, SplitCounts
-from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.evaluate import EvaluateParams
-from cxr_distill.params.preprocess import PreprocessParams
-from cxr_distill.params.release import ReleaseParams
-from cxr_distill.params.strict import parse
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.teacher import TeacherParams
-from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
-from cxr_distill.phantom import write_archive
-from cxr_distill.pixels import BadPicture, decode
-from cxr_distill.preprocess import read_archive
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.params import parse
+from cxr_distill.data.archive import list_images, open_archive
+from cxr_distill.data.params import DataParams, SplitCounts
+from cxr_distill.data.phantom import write_archive
+from cxr_distill.data.preprocess_params import PreprocessParams
+from cxr_distill.data.splits import read_archive
+from cxr_distill.distill.params import DistillParams
+from cxr_distill.evaluation.params import EvaluateParams
+from cxr_distill.films.formats import read_film
+from cxr_distill.films.pixels import BadPicture, decode
+from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.teacher.params import TeacherParams
+from cxr_distill.release.params import ReleaseParams
 
 BASIC = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("quick", BASIC, max_examples=40, derandomize=True)
@@ -171,7 +171,7 @@ def test_any_values_of_parameters(section: str, changes: dict[str, Any], chosen:
 
 @given(text=st.text(max_size=200) | st.binary(max_size=200))
 def test_any_text_as_params_yaml(tmp_path_factory: pytest.TempPathFactory, text: str | bytes) -> None:
-    from stages.common import load_params
+    from stages import load_params
 
     folder = tmp_path_factory.mktemp("params")
     (folder / "params.yaml").write_bytes(text if isinstance(text, bytes) else text.encode(errors="replace"))

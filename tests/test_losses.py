@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from cxr_distill.balance import balanced_weights, screening_losses
-from cxr_distill.classes import p_pneumonia
-from cxr_distill.losses import distillation_losses, kl_divergence
-from cxr_distill.params.distill import DistillParams
+from cxr_distill.base.classes import p_pneumonia
+from cxr_distill.distill.losses import distillation_losses, kl_divergence
+from cxr_distill.distill.params import DistillParams
+from cxr_distill.training.sampling import balanced_weights, screening_losses
 
 STUDENT = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=torch.float64)
 TEACHER = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]], dtype=torch.float64)

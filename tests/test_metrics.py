@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr_distill import metrics
-from cxr_distill.compare import compare, draw_all, geometry_only, temperature_table
-from cxr_distill.errors import CxrError
-from cxr_distill.metrics import Scored
-from cxr_distill.report import comparison_report
+from cxr_distill.base.errors import CxrError
+from cxr_distill.evaluation import metrics
+from cxr_distill.evaluation.metrics import Scored
+from cxr_distill.report.compare import compare, draw_all, geometry_only, temperature_table
+from cxr_distill.report.comparison import comparison_report
 
 
 def scored(images: int = 200, seed: int = 0, skill: float = 1.0) -> Scored:

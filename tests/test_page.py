@@ -42,10 +42,10 @@ from stand_in import METADATA, write_stand_in
 
 from app.build import build
 from app.serve import server
-from cxr_distill.films import read_film
-from cxr_distill.phantom import draw_film
-from cxr_distill.screen import load_model
-from cxr_distill.screening import Verdict, screen_files
+from cxr_distill.data.phantom import draw_film
+from cxr_distill.films.formats import read_film
+from cxr_distill.screen.session import load_model
+from cxr_distill.screen.verdicts import Verdict, screen_files
 
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking",

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import ran, run
 
-from cxr_distill.release import FP32, INT8
+from cxr_distill.release.build import FP32, INT8
 from demo.workspace import merge
 
 FILES = {path: f"models/{path}.safetensors" for path in ("teacher", "baseline", "distilled", "sets/blog_best")}
@@ -73,7 +73,7 @@ def test_a_new_param_set_trains_that_one(repo: Path) -> None:
 
 
 def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
-    module = repo / "src/cxr_distill/metrics.py"
+    module = repo / "src/cxr_distill/evaluation/metrics.py"
     module.write_text(module.read_text().replace('"n": len(labels),', '"n": len(labels), "more": 1,'))
     again = ran(run(repo, "dvc", "repro"))
     assert again and all(stage.startswith(("evaluate", "compare", "export")) for stage in again)

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr_distill.archive import list_images, open_archive
-from cxr_distill.errors import CxrError
-from cxr_distill.params.data import SplitCounts
-from cxr_distill.params.preprocess import PreprocessParams
-from cxr_distill.phantom import write_archive
-from cxr_distill.pixels import decode
-from cxr_distill.preprocess import read_archive
+from cxr_distill.base.errors import CxrError
+from cxr_distill.data.archive import list_images, open_archive
+from cxr_distill.data.params import SplitCounts
+from cxr_distill.data.phantom import write_archive
+from cxr_distill.data.preprocess_params import PreprocessParams
+from cxr_distill.data.splits import read_archive
+from cxr_distill.films.pixels import decode
 
 COUNTS = SplitCounts.model_validate(
     {

@@ -17,17 +17,17 @@ from PIL import Image
 from scipy.special import expit, logit
 from torch import nn
 
-from cxr_distill.calibration import fit_temperature
-from cxr_distill.classes import p_pneumonia
-from cxr_distill.errors import CxrError
-from cxr_distill.export import Screener, to_onnx, with_facts
-from cxr_distill.facts import Facts, read_facts
-from cxr_distill.inference import predict_logits
-from cxr_distill.pixels import squash
-from cxr_distill.release import FP32, INT8, answer_all
-from cxr_distill.screen import Model
-from cxr_distill.strangers import ALTERED, ALTERED_UNSEEN, DRAWN, DRAWN_UNSEEN, alter_films, draw_strangers
-from cxr_distill.typicality import Typicality
+from cxr_distill.base.classes import p_pneumonia
+from cxr_distill.base.errors import CxrError
+from cxr_distill.evaluation.calibration import fit_temperature
+from cxr_distill.films.pixels import squash
+from cxr_distill.nets.common.logits import predict_logits
+from cxr_distill.release.build import FP32, INT8, answer_all
+from cxr_distill.release.graph import Screener, to_onnx, with_facts
+from cxr_distill.release.strangers import ALTERED, ALTERED_UNSEEN, DRAWN, DRAWN_UNSEEN, alter_films, draw_strangers
+from cxr_distill.release.typicality import Typicality
+from cxr_distill.screen.facts import Facts, read_facts
+from cxr_distill.screen.session import Model
 from demo.workspace import make_workspace
 
 FACTS = Facts(32, ("normal", "bacterial", "viral"), 0.5, 2.0, -1.0, "data", "weights", "fp32")
@@ -130,7 +130,10 @@ def test_the_wheel_screens_with_its_own_model(released: dict[str, bytes], tmp_pa
     assert {name.split(">")[0] for name in required} == {"numpy", "onnxruntime", "pillow", "pydicom"}
     content.extractall(tmp_path / "installed")
     Image.fromarray(chest()).save(tmp_path / "film.png")
-    code = "import sys; sys.path.insert(0, 'installed'); from cxr_distill.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        "import sys; sys.path.insert(0, 'installed'); "
+        "from cxr_distill.screen.command import main; sys.exit(main(sys.argv[1:]))"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code, "--json", "--no-refuse", "film.png"], cwd=tmp_path, capture_output=True, text=True
     )

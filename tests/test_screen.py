@@ -17,12 +17,12 @@ from conftest import ROOT
 from drawn_films import chest, containers, dicom, hostile, jpeg_dicom, saved
 from PIL import Image
 
-from cxr_distill import cli
-from cxr_distill.cli import main
-from cxr_distill.films import read_film
-from cxr_distill.pixels import decode, squash
-from cxr_distill.release import FP32, INT8
-from cxr_distill.screen import Model
+from cxr_distill.films.formats import read_film
+from cxr_distill.films.pixels import decode, squash
+from cxr_distill.release.build import FP32, INT8
+from cxr_distill.screen import command as cli
+from cxr_distill.screen.command import main
+from cxr_distill.screen.session import Model
 
 SIZE = 32
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR DS")  # drawn so on purpose
@@ -242,7 +242,7 @@ def test_the_command_stops_quietly_when_its_reader_has_seen_enough(
 ) -> None:
     for number in range(300):
         (tmp_path / f"{number}.png").write_bytes(saved(film, "PNG"))
-    command = f"{sys.executable} -m cxr_distill.cli --model {model} {tmp_path} | head -n 1"
+    command = f"{sys.executable} -m cxr_distill.screen.command --model {model} {tmp_path} | head -n 1"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
     result = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
     assert len(result.stdout.splitlines()) == 1 and "Traceback" not in result.stderr
@@ -252,7 +252,7 @@ def test_screening_imports_nothing_that_only_training_needs(model: Path, film: n
     (tmp_path / "film.dcm").write_bytes(dicom(film))
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
-        "from cxr_distill.cli import main\n"
+        "from cxr_distill.screen.command import main\n"
         "main(['--no-refuse', '--heatmap', 'maps', '--model', sys.argv[1], 'film.dcm'])\n"
         "print(*{name.split('.')[0] for name in sys.modules})"
     )

@@ -19,27 +19,30 @@ from PIL import Image
 from scipy.special import softmax
 from test_training import STUDENT, TEACHER, TRAIN, VIEWS
 
-from cxr_distill.activation_maps import activation_maps, overlap, rank_correlation
-from cxr_distill.archive import list_images, open_archive
-from cxr_distill.calibration import fit_temperature
-from cxr_distill.cells import cell_images, no_views, student_of
-from cxr_distill.classical import geometry_model, oriented_gradients, thumbnails
-from cxr_distill.collapse import collapse
-from cxr_distill.distillation import DistillationTask
-from cxr_distill.errors import CxrError
-from cxr_distill.framing import FRAMINGS
-from cxr_distill.losses import distillation_losses
-from cxr_distill.metrics import Draw, Scored, expected_calibration_error
-from cxr_distill.originals import films_of
-from cxr_distill.params.data import SplitCounts
-from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.strict import parse
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.study import AloneCell, TaughtCell
-from cxr_distill.phantom import write_archive
-from cxr_distill.pixels import squash
-from cxr_distill.students import build_student
-from cxr_distill.study import (
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.params import parse
+from cxr_distill.data.archive import list_images, open_archive
+from cxr_distill.data.params import SplitCounts
+from cxr_distill.data.phantom import write_archive
+from cxr_distill.distill.losses import distillation_losses
+from cxr_distill.distill.params import DistillParams
+from cxr_distill.distill.task import DistillationTask
+from cxr_distill.evaluation.calibration import fit_temperature
+from cxr_distill.evaluation.metrics import Draw, Scored, expected_calibration_error
+from cxr_distill.films.pixels import squash
+from cxr_distill.nets.common.views import draw_view, network_input
+from cxr_distill.nets.student.network import build_student
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.teacher.network import build_teacher
+from cxr_distill.study.activation_maps import activation_maps, overlap, rank_correlation
+from cxr_distill.study.cells import cell_images, no_views, student_of
+from cxr_distill.study.collapse import collapse
+from cxr_distill.study.framing import FRAMINGS
+from cxr_distill.study.originals import films_of
+from cxr_distill.study.params import AloneCell, TaughtCell
+from cxr_distill.study.results import Network, families, more_seeds
+from cxr_distill.study.shortcuts import geometry_model, oriented_gradients, thumbnails
+from cxr_distill.study.statistics import (
     auroc_within,
     behaves_like,
     brier,
@@ -53,10 +56,7 @@ from cxr_distill.study import (
     strata_of,
     threshold_for_prevalence,
 )  # fmt: skip
-from cxr_distill.study_results import Network, families, more_seeds
-from cxr_distill.teachers import build_teacher
-from cxr_distill.views import draw_view, network_input
-from cxr_distill.whole_targets import kl_gradient_share, whole_targets
+from cxr_distill.study.whole_targets import kl_gradient_share, whole_targets
 
 
 def scored(labels: list[int], probabilities: list[float]) -> Scored:
@@ -398,7 +398,7 @@ def test_a_plain_repro_runs_nothing_of_the_study(repo: Path) -> None:
 
 
 def test_changed_code_makes_the_networks_stale_that_depend_on_it_and_no_others(repo: Path) -> None:
-    losses = repo / "src/cxr_distill/losses.py"
+    losses = repo / "src/cxr_distill/distill/losses.py"
     losses.write_text(losses.read_text() + "# changed\n")
     hashing = [f"study/dvc.yaml:inputs_{kind}" for kind in ("alone", "taught")]
     assert ran(run(repo, "dvc", "repro", "--single-item", *hashing)) == ["study/dvc.yaml:inputs_taught"]

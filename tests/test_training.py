@@ -15,8 +15,23 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import interpolate
 
-from cxr_distill.artifacts import read_tensors, write_tensors
-from cxr_distill.balance import (
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.files import read_tensors, write_tensors
+from cxr_distill.base.params import parse
+from cxr_distill.distill.params import DistillParams
+from cxr_distill.distill.targets import make_soft_targets, read_soft_targets, target_key, write_soft_targets
+from cxr_distill.distill.task import DistillationTask
+from cxr_distill.nets.common.layers import count_parameters, load_weights, write_weights
+from cxr_distill.nets.common.logits import predict_logits
+from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.nets.common.views import apply_view, draw_view, gain_octaves, octaves, stretch, to_input
+from cxr_distill.nets.student.network import MAX_STUDENT_PARAMETERS, build_student
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.teacher.network import build_teacher
+from cxr_distill.nets.teacher.params import TeacherParams
+from cxr_distill.training.loop import Images, ViewData, fit
+from cxr_distill.training.operating_point import set_operating_point
+from cxr_distill.training.sampling import (
     balanced_order,
     balanced_weights,
     estimate_batchnorm,
@@ -24,22 +39,7 @@ from cxr_distill.balance import (
     overlap_weights,
     screening_losses,
 )
-from cxr_distill.distillation import DistillationTask
-from cxr_distill.errors import CxrError
-from cxr_distill.inference import predict_logits
-from cxr_distill.models import count_parameters, load_weights, write_weights
-from cxr_distill.operating_point import set_operating_point
-from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.strict import parse
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.teacher import TeacherParams
-from cxr_distill.params.training import BalanceParams, TrainerParams, ViewParams
-from cxr_distill.soft_targets import make_soft_targets, read_soft_targets, target_key, write_soft_targets
-from cxr_distill.students import MAX_STUDENT_PARAMETERS, build_student
-from cxr_distill.tasks import CrossEntropyTask
-from cxr_distill.teachers import build_teacher
-from cxr_distill.training import Images, ViewData, fit
-from cxr_distill.views import apply_view, draw_view, gain_octaves, octaves, stretch, to_input
+from cxr_distill.training.task import CrossEntropyTask
 
 FIT = {
     "epochs": 2,
@@ -336,7 +336,7 @@ def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_refused(tmp_path
 FAULTS = """
 import resource, sys
 import torch
-from cxr_distill.training import set_allocator
+from cxr_distill.training.loop import set_allocator
 set_allocator(low_memory=sys.argv[1] == "low")
 def step():
     [torch.ones(9 << 18) for _ in range(4)]
@@ -378,7 +378,7 @@ PROCESSES = """
 import sys
 import conftest
 from test_training import *
-from cxr_distill.models import OperatingPoint, Standardise
+from cxr_distill.nets.common.layers import OperatingPoint, Standardise
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from cxr_distill.params.study import AloneCell
-from stages.common import resume_folder, run
+from cxr_distill.study.params import AloneCell
+from stages import resume_folder, run
 from stages.study.common import cell_name, load_cell, load_settings
 
 
@@ -13,11 +13,11 @@ def main() -> None:
     cell = load_cell(AloneCell, "alone", name)
     base, views, soft, balance, trainer = load_settings()
 
-    from cxr_distill.cells import cell_images, fit_cell, student_of, write_cell
-    from cxr_distill.models import write_weights
-    from cxr_distill.students import build_student
-    from cxr_distill.tasks import CrossEntropyTask
-    from cxr_distill.training import read_images
+    from cxr_distill.nets.common.layers import write_weights
+    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.study.cells import cell_images, fit_cell, student_of, write_cell
+    from cxr_distill.training.loop import read_images
+    from cxr_distill.training.task import CrossEntropyTask
 
     params, resume = student_of(cell, base, name=name), resume_folder(f"study/{name}")
     train, val = (

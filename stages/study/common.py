@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from cxr_distill.errors import CxrError
-from cxr_distill.params.strict import ParamsT, parse
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.training import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
-from stages.common import load_params
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.params import ParamsT, parse
+from cxr_distill.nets.common.params import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
+from cxr_distill.nets.student.params import StudentParams
+from stages import load_params
 
 PARAMS = "study/params.yaml"
 

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from cxr_distill.errors import CxrError
-from cxr_distill.params.data import DataParams
-from cxr_distill.params.distill import DistillParams
-from cxr_distill.params.evaluate import EvaluateParams
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.study import AloneCell, StudyParams, TaughtCell
-from stages.common import load_params, run
+from cxr_distill.base.errors import CxrError
+from cxr_distill.data.params import DataParams
+from cxr_distill.distill.params import DistillParams
+from cxr_distill.evaluation.params import EvaluateParams
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.study.params import AloneCell, StudyParams, TaughtCell
+from stages import load_params, run
 from stages.study.common import checked, load_sections
 
 CELLS = Path("study/cells")
@@ -26,12 +26,12 @@ def main() -> None:
     if stray:
         raise CxrError(f"study/cells holds networks that study/params.yaml lacks; delete {', '.join(sorted(stray))}")
 
-    from cxr_distill.artifacts import read_tensors, write_bytes, write_json
-    from cxr_distill.collapse import collapse
-    from cxr_distill.predictions import COLUMNS, LOGITS, read_csv, read_index, scored_split
-    from cxr_distill.study_plots import grid_picture, seeds_picture
-    from cxr_distill.study_report import study_markdown, study_page
-    from cxr_distill.study_results import Network, more_seeds, network_of, study
+    from cxr_distill.base.files import read_tensors, write_bytes, write_json
+    from cxr_distill.evaluation.predictions import COLUMNS, LOGITS, read_csv, read_index, scored_split
+    from cxr_distill.study.collapse import collapse
+    from cxr_distill.study.plots import grid_picture, seeds_picture
+    from cxr_distill.study.report import study_markdown, study_page
+    from cxr_distill.study.results import Network, more_seeds, network_of, study
 
     index = read_index(Path("data/index.csv"))
     cells = {n: network_of(index, read_tensors(CELLS / f"{n}.safetensors")[0], cell) for n, cell in settings.items()}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from cxr_distill.artifacts import file_sha256, write_json
-from cxr_distill.errors import CxrError
-from stages.common import run
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.files import file_sha256, write_json
+from stages import run
 
 PIPELINE = Path("study/dvc.yaml")
 ITSELF = "stages/study/inputs.py"  # no network is made from it

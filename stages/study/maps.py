@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from cxr_distill.errors import CxrError
-from cxr_distill.params.data import DataParams
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.study import AloneCell, StudyParams, TaughtCell
-from cxr_distill.params.teacher import TeacherParams
-from stages.common import load_params, run
+from cxr_distill.base.errors import CxrError
+from cxr_distill.data.params import DataParams
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.teacher.params import TeacherParams
+from cxr_distill.study.params import AloneCell, StudyParams, TaughtCell
+from stages import load_params, run
 from stages.study.common import checked, load_cell, load_sections
 
 
@@ -21,14 +21,14 @@ def main() -> None:
         "distilled": load_cell(TaughtCell, "taught", others["distilled"]),
     }
 
-    from cxr_distill.activation_maps import activation_maps, enlarged, maps_picture, overlap_table
-    from cxr_distill.artifacts import read_tensors, write_bytes, write_table
-    from cxr_distill.cells import student_of
-    from cxr_distill.examples import chosen_examples
-    from cxr_distill.models import load_weights
-    from cxr_distill.predictions import COLUMNS, read_csv, scored_split
-    from cxr_distill.students import build_student
-    from cxr_distill.teachers import load_teacher
+    from cxr_distill.base.files import read_tensors, write_bytes, write_table
+    from cxr_distill.evaluation.examples import chosen_examples
+    from cxr_distill.evaluation.predictions import COLUMNS, read_csv, scored_split
+    from cxr_distill.nets.common.layers import load_weights
+    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.nets.teacher.network import load_teacher
+    from cxr_distill.study.activation_maps import activation_maps, enlarged, maps_picture, overlap_table
+    from cxr_distill.study.cells import student_of
 
     nets = {"teacher": load_teacher(teacher, Path("models/teacher.safetensors"))}
     for kind, cell in cells.items():

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from cxr_distill.params.student import StudentParams
-from cxr_distill.params.teacher import TeacherParams
-from stages.common import load_params, run
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.teacher.params import TeacherParams
+from stages import load_params, run
 
 ARCHIVE = Path("data/raw/chest-xray-pneumonia.zip")
 
@@ -14,12 +14,12 @@ def main() -> None:
     teacher, student = load_params("teacher", TeacherParams), load_params("student", StudentParams)
     at_hand = os.environ.get("CXR_ORIGINALS")
 
-    from cxr_distill.artifacts import read_tensors, write_table
-    from cxr_distill.models import load_weights
-    from cxr_distill.originals import compare_framings, films_of, squared
-    from cxr_distill.predictions import read_index
-    from cxr_distill.students import build_student
-    from cxr_distill.teachers import load_teacher
+    from cxr_distill.base.files import read_tensors, write_table
+    from cxr_distill.evaluation.predictions import read_index
+    from cxr_distill.nets.common.layers import load_weights
+    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.nets.teacher.network import load_teacher
+    from cxr_distill.study.originals import compare_framings, films_of, squared
 
     index = read_index(Path("data/index.csv"))
     films = films_of(index, ARCHIVE, Path(at_hand).expanduser() if at_hand else None)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.common import run
+from stages import run
 
 SPLITS = ("train", "val", "test")
 
@@ -10,15 +10,15 @@ SPLITS = ("train", "val", "test")
 def main() -> None:
     import numpy as np
 
-    from cxr_distill.artifacts import read_tensors, write_table
-    from cxr_distill.classical import (
+    from cxr_distill.base.files import read_tensors, write_table
+    from cxr_distill.evaluation.predictions import read_csv, read_index
+    from cxr_distill.study.shortcuts import (
         classical_model,
         geometry_model,
         known_sizes,
         oriented_gradients,
         thumbnails,
     )  # fmt: skip
-    from cxr_distill.predictions import read_csv, read_index
 
     index = read_index(Path("data/index.csv"))
     geometry = read_csv(Path("study/geometry.csv"), ["split", "class", "file", "width", "height"])

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cxr_distill.params.teacher import TeacherParams
-from stages.common import load_params, run
+from cxr_distill.nets.teacher.params import TeacherParams
+from stages import load_params, run
 
 TEACHER = Path("models/teacher.safetensors")
 TRAIN = Path("data/tensors/train.safetensors")
@@ -12,9 +12,9 @@ TRAIN = Path("data/tensors/train.safetensors")
 def main() -> None:
     teacher = load_params("teacher", TeacherParams)
 
-    from cxr_distill.artifacts import read_tensors
-    from cxr_distill.teachers import load_teacher
-    from cxr_distill.whole_targets import whole_key, whole_targets, write_whole_targets
+    from cxr_distill.base.files import read_tensors
+    from cxr_distill.nets.teacher.network import load_teacher
+    from cxr_distill.study.whole_targets import whole_key, whole_targets, write_whole_targets
 
     train, _ = read_tensors(TRAIN)
     logits = whole_targets(load_teacher(teacher, TEACHER), train["images"], batch_size=teacher.batch_size)

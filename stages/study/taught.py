@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from cxr_distill.errors import CxrError
-from cxr_distill.params.study import TaughtCell
-from stages.common import resume_folder, run
+from cxr_distill.base.errors import CxrError
+from cxr_distill.study.params import TaughtCell
+from stages import resume_folder, run
 from stages.study.common import cell_name, load_cell, load_settings
 
 TEACHER = Path("models/teacher.safetensors")
@@ -21,15 +21,15 @@ def main() -> None:
 
     import numpy as np
 
-    from cxr_distill.cells import cell_images, fit_cell, no_views, student_of, write_cell
-    from cxr_distill.collapse import collapse
-    from cxr_distill.distillation import DistillationTask
-    from cxr_distill.models import write_weights
-    from cxr_distill.soft_targets import read_soft_targets, target_key
-    from cxr_distill.students import build_student
-    from cxr_distill.training import read_images
-    from cxr_distill.views import draw_view
-    from cxr_distill.whole_targets import kl_gradient_share, read_whole_targets, whole_key
+    from cxr_distill.distill.targets import read_soft_targets, target_key
+    from cxr_distill.distill.task import DistillationTask
+    from cxr_distill.nets.common.layers import write_weights
+    from cxr_distill.nets.common.views import draw_view
+    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.study.cells import cell_images, fit_cell, no_views, student_of, write_cell
+    from cxr_distill.study.collapse import collapse
+    from cxr_distill.study.whole_targets import kl_gradient_share, read_whole_targets, whole_key
+    from cxr_distill.training.loop import read_images
 
     params, resume = student_of(cell, base, name=name), resume_folder(f"study/{name}")
     train, val = (

@@ -1,0 +1,87 @@
+"""Kaggle's chest-xray-pneumonia zip, read in place: which entries are images, and what their names say."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile, LargeZipFile, ZipFile, ZipInfo
+
+from cxr_distill.base.errors import CxrError
+
+MAX_FILE_BYTES = 64 * 2**20
+
+# Only the first copy: the archive holds a second one under chest_xray/chest_xray/, and resource forks in __MACOSX/.
+_IMAGE = re.compile(r"chest_xray/(?P<file>(?P<folder>train|val|test)/(?P<label>NORMAL|PNEUMONIA)/(?P<name>[^/]+))")
+_NORMAL = re.compile(r"(?P<patient>(?:NORMAL2-)?(?P<coarse>IM-\d+))-.*")
+_PNEUMONIA = re.compile(r"(?P<patient>(?P<coarse>person\d+)_(?P<germ>bacteria|virus))_.*")
+_SUBTYPES = {"bacteria": "bacterial", "virus": "viral", "": "normal"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image of the archive."""
+
+    info: ZipInfo
+    file: str  # train/NORMAL/IM-0115-0001.jpeg
+    folder: str  # train, val or test, as published
+    label: str  # NORMAL or PNEUMONIA
+    subtype: str  # normal, bacterial or viral
+    patient: str  # finest key that the name gives: person12_virus
+    coarse: str  # key that surely keeps a patient together: person12
+
+
+def open_archive(path: Path) -> ZipFile:
+    """The archive for reading. Raises CxrError if it is missing or not a whole zip."""
+    try:
+        return ZipFile(path)
+    except (OSError, BadZipFile, LargeZipFile, ValueError, NotImplementedError, struct.error) as error:
+        raise CxrError(f"{path} is not a readable zip ({error}); run `dvc repro -f download`") from error
+
+
+def list_images(archive: ZipFile, expected: dict[str, dict[str, int]]) -> list[Entry]:
+    """The images of the first copy, sorted by file. Raises CxrError for names or counts that do not fit."""
+    entries: list[Entry] = []
+    strange: list[str] = []
+    for info in archive.infolist():
+        match = _IMAGE.fullmatch(info.filename)
+        if match is None or match["name"] == ".DS_Store" or match["name"].startswith("._"):
+            continue
+        pattern = _NORMAL if match["label"] == "NORMAL" else _PNEUMONIA
+        name = pattern.fullmatch(match["name"])
+        if name is None:
+            strange.append(f"{match['file']!r} (name does not tell the patient)")
+            continue
+        subtype = _SUBTYPES[name.groupdict().get("germ", "")]
+        entries.append(
+            Entry(info, match["file"], match["folder"], match["label"], subtype, name["patient"], name["coarse"])
+        )
+    repeated = [file for file, times in Counter(entry.file for entry in entries).items() if times > 1]
+    strange += [f"{file!r} (stored more than once)" for file in repeated]
+    if strange:
+        raise CxrError(f"{len(strange)} unusable names in the archive: {'; '.join(strange)}")
+    found = Counter((entry.folder, entry.label) for entry in entries)
+    wrong = [
+        f"{folder}/{label}: {found[folder, label]} images, expected {count}"
+        for folder, labels in expected.items()
+        for label, count in labels.items()
+        if found[folder, label] != count
+    ]
+    if wrong:
+        raise CxrError(f"not the expected archive (data.expected_counts): {'; '.join(wrong)}")
+    return sorted(entries, key=lambda entry: entry.file)
+
+
+def read_entry(archive: ZipFile, entry: Entry) -> bytes:
+    """The bytes of an image, at most MAX_FILE_BYTES. Raises ValueError with the reason if they cannot be had."""
+    if entry.info.file_size > MAX_FILE_BYTES:
+        raise ValueError(f"{entry.info.file_size:,} bytes is too large")
+    try:
+        with archive.open(entry.info) as file:
+            return file.read(MAX_FILE_BYTES)
+    except (BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        raise ValueError(f"unreadable in the zip: {error}") from None
+    except Exception as error:  # zlib.error and lzma.LZMAError share no base with the above
+        raise ValueError(f"damaged in the zip: {error}") from None

@@ -1,0 +1,134 @@
+"""From the archive to grey tensors, a patient-wise validation split, and an index of every image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+from tqdm import tqdm
+
+from cxr_distill.base.classes import CLASSES
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.files import file_sha256
+from cxr_distill.data.archive import Entry, list_images, open_archive, read_entry
+from cxr_distill.data.params import SplitCounts
+from cxr_distill.data.preprocess_params import PreprocessParams
+from cxr_distill.films.pixels import Decoded, decode
+
+COLUMNS = ["file", "label", "subtype", "patient", "split", "width", "height", "mode", "sha256"]
+
+
+def read_archive(
+    path: Path, params: PreprocessParams, expected: SplitCounts
+) -> tuple[pd.DataFrame, NDArray[Any], dict[str, Any]]:
+    """Index (COLUMNS), grey uint8 pixels (N, S, S) in its order, and the summary for metrics/dataset.json.
+
+    Raises CxrError naming every file that is corrupt, empty, no image, too large, or has a twin of another class.
+    """
+    with open_archive(path) as archive:
+        entries = list_images(archive, expected.model_dump())
+        decoded = decode_all(path, entries, size=params.image_size)
+    index = pd.DataFrame(
+        {
+            "file": [entry.file for entry in entries],
+            "label": [entry.label for entry in entries],
+            "subtype": [entry.subtype for entry in entries],
+            "patient": [entry.patient for entry in entries],
+            "split": [entry.folder for entry in entries],
+            "width": [image.width for image in decoded],
+            "height": [image.height for image in decoded],
+            "mode": [image.mode for image in decoded],
+            "sha256": [image.sha256 for image in decoded],
+        }
+    )
+    coarse = pd.Series([entry.coarse for entry in entries])
+    index["split"] = assign_splits(index, coarse, fraction=params.validation_fraction, seed=params.seed)
+    pixels = np.stack([image.pixels for image in decoded])
+    return index[COLUMNS], pixels, summarise(index, path, params.image_size)
+
+
+def decode_all(path: Path, entries: Sequence[Entry], *, size: int) -> list[Decoded]:
+    """Every entry decoded and resized on all cores, in order. Raises CxrError naming every bad file."""
+    # Threads, not processes: Pillow's decoder and resizer and hashlib release the interpreter lock, and nothing
+    # has to be copied between processes. One handle per slice, since a ZipFile serialises its readers.
+    workers = min(os.cpu_count() or 1, len(entries))
+    results: list[Decoded | str] = [""] * len(entries)
+    with tqdm(total=len(entries), desc="decode and resize", unit="image") as progress:
+
+        def work(first: int) -> None:
+            with open_archive(path) as archive:
+                for number in range(first, len(entries), workers):
+                    try:
+                        results[number] = decode(read_entry(archive, entries[number]), size=size)
+                    except ValueError as error:
+                        results[number] = f"{entries[number].file!r} ({error})"
+                    progress.update()
+
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, range(workers)))
+    bad = [result for result in results if isinstance(result, str)]
+    if bad:
+        raise CxrError(f"{len(bad)} unusable images in the archive: {'; '.join(bad)}")
+    return [result for result in results if not isinstance(result, str)]
+
+
+def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: float, seed: int) -> pd.Series[Any]:
+    """The split of each row of `index`: test as published; train, val by coarse patient key; or duplicate.
+
+    A train or val image is a duplicate if an earlier one, or a test image, has the same pixels.
+    Raises CxrError if identical images carry different labels, or if there are too few patients to split.
+    """
+    subtypes = index.groupby("sha256")["subtype"].nunique()
+    conflicting = index[index["sha256"].isin(subtypes[subtypes > 1].index)]
+    if len(conflicting):
+        raise CxrError(f"identical images with different labels: {'; '.join(map(repr, conflicting['file']))}")
+    is_test = index["split"] == "test"
+    repeated = index[~is_test].duplicated("sha256") | index[~is_test]["sha256"].isin(index[is_test]["sha256"])
+    pool = index[~is_test][~repeated]
+    folds = StratifiedGroupKFold(max(2, round(1 / fraction)), shuffle=True, random_state=seed)
+    try:
+        _, held_out = next(folds.split(pool, pool["subtype"].map(CLASSES.index), coarse[pool.index]))
+    except ValueError as error:
+        raise CxrError(f"cannot split train and validation by patient: {error}") from error
+    splits = pd.Series("train", index=index.index)
+    splits[is_test] = "test"
+    splits[repeated[repeated].index] = "duplicate"
+    splits[pool.index[held_out]] = "val"
+    return splits
+
+
+def summarise(index: pd.DataFrame, archive: Path, image_size: int) -> dict[str, Any]:
+    """What metrics/dataset.json shows: which archive this was, and what came out of it."""
+
+    def spread(values: pd.Series[Any]) -> dict[str, int]:
+        return {"min": int(values.min()), "median": int(values.median()), "max": int(values.max())}
+
+    folders = index["file"].str.split("/", n=2, expand=True)
+    splits = {
+        split: {
+            "images": len(rows),
+            "patients": int(rows["patient"].nunique()),
+            **{name: int((rows["subtype"] == name).sum()) for name in CLASSES},
+        }
+        for split in ("train", "val", "test")
+        for rows in [index[index["split"] == split]]
+    }
+    return {
+        "archive_sha256": file_sha256(archive),
+        "archive_bytes": archive.stat().st_size,
+        "images": len(index),
+        "folders": {f"{f}/{c}": int(n) for (f, c), n in folders.groupby([0, 1]).size().items()},
+        "splits": splits,
+        "duplicates_kept_out": int((index["split"] == "duplicate").sum()),
+        "width": spread(index["width"]),
+        "height": spread(index["height"]),
+        "modes": {str(mode): int(n) for mode, n in index["mode"].value_counts().sort_index().items()},
+        "image_size": image_size,
+    }

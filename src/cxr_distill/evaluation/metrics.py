@@ -1,0 +1,237 @@
+"""From predictions to figures with intervals: every metric, its bootstrap over patients, and curve points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    precision_recall_curve,
+    roc_curve,
+)
+
+from cxr_distill.base.errors import CxrError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+THRESHOLD = 0.5
+CALIBRATION_BINS = 10
+CURVE_POINTS = 200
+DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One model's P(pneumonia) on one split, one row per image.
+
+    labels: (N,) 0 or 1 (pneumonia); probabilities: (N,) in [0, 1]; patients: (N,) keys, the unit of resampling.
+    Raises CxrError if the rows do not fit together, a probability is none, or a class is missing.
+    """
+
+    labels: Ints
+    probabilities: Floats
+    patients: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        """Refuse what would turn into NaN further on."""
+        if not len(self.labels) == len(self.probabilities) == len(self.patients):
+            raise CxrError("labels, probabilities and patients differ in length; run `dvc repro`")
+        if not np.isin(self.labels, (0, 1)).all():
+            raise CxrError("labels must be 0 (normal) or 1 (pneumonia)")
+        if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
+            raise CxrError("a probability is not a number in [0, 1]; did the training diverge?")
+        if len(np.unique(self.labels)) < 2:
+            raise CxrError(f"{len(self.labels)} images hold only one class: no AUROC; evaluate images of both classes")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A metric on the images as they are, and in every resample."""
+
+    value: float
+    resamples: Floats
+
+    def __sub__(self, other: Draw) -> Draw:
+        """The paired difference: both sides must come from the same resamples."""
+        return Draw(self.value - other.value, self.resamples - other.resamples)
+
+    def interval(self) -> dict[str, float]:
+        """95% percentile interval, {low, high}."""
+        low, high = np.percentile(self.resamples, [2.5, 97.5])
+        return {"low": rounded(low), "high": rounded(high)}
+
+    def summary(self) -> dict[str, float]:
+        """{value, low, high}."""
+        return {"value": rounded(self.value), **self.interval()}
+
+
+def rounded(value: float) -> float:
+    """Six digits, and no negative zero: what is written is what is compared."""
+    return round(float(value), DIGITS) + 0.0
+
+
+def patient_resamples(labels: ArrayLike, patients: ArrayLike, *, resamples: int, seed: int) -> Floats:
+    """How often each image is drawn when whole patients are resampled: (resamples, N) of whole numbers.
+
+    Resamples without both classes are left out, since AUROC, sensitivity or specificity do not exist in them;
+    CxrError if that leaves less than half.
+    """
+    labels = np.asarray(labels)
+    keys, patient = np.unique(np.asarray(patients), return_inverse=True)
+    draws = np.random.default_rng(seed).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=resamples)
+    weights = draws[:, patient].astype(np.float64)
+    positives = weights @ labels
+    usable = weights[(positives > 0) & (positives < weights.sum(axis=1))]
+    if 2 * len(usable) < resamples:
+        raise CxrError(f"{len(keys)} patients are too few for an interval; evaluate more patients of each class")
+    return usable
+
+
+def _draw(scored: Scored, weights: Floats, metric: str, threshold: float) -> Draw:
+    ones = np.ones((1, len(scored.labels)))
+    values = [METRICS[metric](scored, each, threshold) for each in (ones, weights)]
+    return Draw(float(values[0][0]), values[1])
+
+
+def _share(hits: NDArray[np.bool_], among: NDArray[np.bool_], weights: Floats) -> Floats:
+    share: Floats = (weights @ (hits & among)) / (weights @ among)
+    return share
+
+
+def _accuracy(scored: Scored, weights: Floats, threshold: float) -> Floats:
+    right = decisions(scored, threshold) == scored.labels
+    return _share(right, np.ones_like(right), weights)
+
+
+def _sensitivity(scored: Scored, weights: Floats, threshold: float) -> Floats:
+    return _share(decisions(scored, threshold), scored.labels == 1, weights)
+
+
+def _specificity(scored: Scored, weights: Floats, threshold: float) -> Floats:
+    return _share(~decisions(scored, threshold), scored.labels == 0, weights)
+
+
+def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Floats:
+    """AUROC (B,) of one ranking under each row of `weights` (B, N): P(positive above negative), ties half."""
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    order = np.argsort(scores, kind="stable")
+    positive, negative = weights[:, order] * labels[order], weights[:, order] * (1 - labels[order])
+    _, first_of_tie = np.unique(scores[order], return_index=True)
+    positive = np.add.reduceat(positive, first_of_tie, axis=1)
+    negative = np.add.reduceat(negative, first_of_tie, axis=1)
+    below = np.cumsum(negative, axis=1) - negative / 2
+    auroc: Floats = (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
+    return auroc
+
+
+METRICS = {
+    "accuracy": _accuracy,
+    "auroc": lambda scored, weights, _: weighted_auroc(scored.labels, scored.probabilities, weights),
+    "sensitivity": _sensitivity,
+    "specificity": _specificity,
+}
+"""Name -> values (B,) under weights (B, N): the metrics that are printed with an interval."""
+
+
+def draw(scored: Scored, weights: Floats, *, threshold: float = THRESHOLD) -> dict[str, Draw]:
+    """Every metric of METRICS on the images and in each resample `weights` (from `patient_resamples`)."""
+    return {name: _draw(scored, weights, name, threshold) for name in METRICS}
+
+
+def decisions(scored: Scored, threshold: float = THRESHOLD) -> NDArray[np.bool_]:
+    """(N,) True where pneumonia is called: at or above the threshold."""
+    called: NDArray[np.bool_] = scored.probabilities >= threshold
+    return called
+
+
+def threshold_for_sensitivity(scored: Scored, target: float) -> float:
+    """The highest threshold, in steps of 1e-6, that calls at least `target` of the pneumonias."""
+    pneumonia = np.sort(scored.probabilities[scored.labels == 1])[::-1]
+    # The small allowance undoes binary fractions: 0.95 of 20 is 19, not 20.
+    needed = max(1, int(np.ceil(target * len(pneumonia) - 1e-9)))
+    return float(np.floor(pneumonia[needed - 1] * 10**DIGITS) / 10**DIGITS)
+
+
+def evaluate(scored: Scored, *, resamples: int, seed: int, validation_threshold: float) -> dict[str, Any]:
+    """Every figure of one model on one split, finite and rounded to six digits.
+
+    `validation_threshold` is the operating point chosen on validation patients.
+    """
+    labels, p = scored.labels, scored.probabilities
+    intervals = draw(scored, patient_resamples(labels, scored.patients, resamples=resamples, seed=seed))
+    value = {name: drawn.value for name, drawn in intervals.items()}
+    ones = np.ones((1, len(labels)))
+    chosen = ("accuracy", "sensitivity", "specificity")
+    return {
+        "n": len(labels),
+        "threshold": THRESHOLD,
+        "accuracy": rounded(value["accuracy"]),
+        "balanced_accuracy": rounded((value["sensitivity"] + value["specificity"]) / 2),
+        "auroc": rounded(value["auroc"]),
+        "auprc": rounded(average_precision_score(labels, p)),
+        "sensitivity": rounded(value["sensitivity"]),
+        "specificity": rounded(value["specificity"]),
+        "f1": rounded(f1_score(labels, decisions(scored))),
+        "brier": rounded(brier_score_loss(labels, p)),
+        "ece": rounded(expected_calibration_error(scored)),
+        "log_loss": rounded(log_loss(labels, p)),
+        "ci95": {name: drawn.interval() for name, drawn in intervals.items()},
+        "at_validation_threshold": {
+            "threshold": rounded(validation_threshold),
+            **{name: rounded(METRICS[name](scored, ones, validation_threshold)[0]) for name in chosen},
+        },
+    }
+
+
+def reliability(scored: Scored) -> pd.DataFrame:
+    """Columns predicted, observed, n: mean P and share of pneumonia per tenth of the range; empty bins left out."""
+    edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
+    table = pd.DataFrame({"predicted": scored.probabilities, "observed": scored.labels.astype(float)})
+    bins = table.groupby(np.digitize(scored.probabilities, edges))
+    return bins.mean().assign(n=bins.size()).reset_index(drop=True)
+
+
+def expected_calibration_error(scored: Scored) -> float:
+    """ECE of P(pneumonia) over the bins of `reliability`: |predicted - observed|, weighted by n."""
+    bins = reliability(scored)
+    return float(np.average(np.abs(bins.predicted - bins.observed), weights=bins.n))
+
+
+def roc_points(scored: Scored) -> pd.DataFrame:
+    """Columns false_positive_rate, true_positive_rate, threshold: at most CURVE_POINTS rows, both ends kept."""
+    false_positive, true_positive, threshold = roc_curve(scored.labels, scored.probabilities)
+    return _thinned(
+        # scikit-learn starts the curve at an infinite threshold, which no CSV reader agrees on.
+        {
+            "false_positive_rate": false_positive,
+            "true_positive_rate": true_positive,
+            "threshold": np.minimum(threshold, 1.0),
+        }
+    )
+
+
+def precision_recall_points(scored: Scored) -> pd.DataFrame:
+    """Columns recall, precision, threshold, by falling threshold: at most CURVE_POINTS rows, both ends kept."""
+    precision, recall, threshold = precision_recall_curve(scored.labels, scored.probabilities, drop_intermediate=True)
+    falling = {"recall": recall, "precision": precision, "threshold": np.append(threshold, 1.0)}
+    return _thinned({name: column[::-1] for name, column in falling.items()})
+
+
+def _thinned(columns: dict[str, Floats]) -> pd.DataFrame:
+    table = pd.DataFrame(columns)
+    keep = np.unique(np.linspace(0, len(table) - 1, CURVE_POINTS).round().astype(int))
+    return table.iloc[keep].reset_index(drop=True)
+
+
+def confusion_rows(scored: Scored) -> pd.DataFrame:
+    """Columns actual, predicted (normal or pneumonia), one row per image: what DVC's confusion template counts."""
+    names = np.array(["normal", "pneumonia"])
+    return pd.DataFrame({"actual": names[scored.labels], "predicted": names[decisions(scored).astype(int)]})

@@ -1,0 +1,60 @@
+"""The predictions table: one row per image, written by evaluation and read by comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxr_distill.base.classes import CLASSES, p_pneumonia
+from cxr_distill.base.errors import CxrError
+from cxr_distill.evaluation.metrics import Scored
+
+LOGITS = [f"logit_{name}" for name in CLASSES]
+COLUMNS = ["split", "file", "patient", "subtype", "label", "p_pneumonia", *LOGITS]
+
+
+def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A CSV that must have `columns`. Raises CxrError if it is missing, damaged or lacks one."""
+    try:
+        table = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
+    except (OSError, ValueError) as error:
+        raise CxrError(f"cannot read {path}: {' '.join(str(error).split())}; run `dvc repro`") from error
+    if missing := sorted(set(columns) - set(table)):
+        raise CxrError(f"{path} lacks {', '.join(missing)}; run `dvc repro`")
+    return table
+
+
+def read_index(path: Path) -> pd.DataFrame:
+    """The index of images that preprocessing wrote."""
+    return read_csv(path, ["file", "label", "subtype", "patient", "split", "width", "height"])
+
+
+def predictions_table(
+    index: pd.DataFrame, *, split: str, labels: NDArray[np.uint8], logits: NDArray[np.float32]
+) -> pd.DataFrame:
+    """COLUMNS for the images of one split; `labels` (N,) and `logits` (N, 3) in the order of the index.
+
+    Raises CxrError if the tensors are not those of the index.
+    """
+    rows = index[index.split == split]
+    if rows.subtype.tolist() != [CLASSES[label] for label in labels]:
+        raise CxrError(f"data/index.csv and the {split} tensors differ; run `dvc repro preprocess`")
+    if not np.isfinite(logits).all():
+        raise CxrError("the network's logits are not finite: its training diverged; lower the learning rate")
+    table = rows[["split", "file", "patient", "subtype"]].reset_index(drop=True)
+    table["label"] = (labels != CLASSES.index("normal")).astype(int)
+    table["p_pneumonia"] = p_pneumonia(logits)
+    table[LOGITS] = logits
+    return table
+
+
+def scored_split(predictions: pd.DataFrame, split: str) -> Scored:
+    """Labels, P(pneumonia) and patients of one split. Raises CxrError naming the split if they cannot be scored."""
+    rows = predictions[predictions.split == split]
+    try:
+        return Scored(rows.label.to_numpy(np.int64), rows.p_pneumonia.to_numpy(np.float64), rows.patient.to_numpy(str))
+    except CxrError as error:
+        raise CxrError(f"{split}: {error}") from None

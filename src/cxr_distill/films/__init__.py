@@ -1,0 +1,1 @@
+"""From the bytes of a file to grey pixels, without PyTorch: training and screening share every step."""

@@ -1,0 +1,1 @@
+"""What a network is: parts in common, the teacher, the student."""

@@ -1,0 +1,57 @@
+"""What every network has: standardised input, an operating point, weights on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.files import write_bytes
+
+
+class Standardise(nn.Module):
+    """Every image to zero mean and about unit spread: exposure says nothing about a lung.
+
+    Part of the network, so that it is never forgotten.
+    """
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 1, S, S) to the same shape."""
+        mean = pixels.mean(dim=(2, 3), keepdim=True)
+        spread = pixels.std(dim=(2, 3), keepdim=True, correction=0)
+        return (pixels - mean) / (spread + 0.05)  # keeps the noise of an almost flat image small
+
+
+class OperatingPoint(nn.Module):
+    """Adds to the logit of normal what `operating_point.set_operating_point` found; nothing while training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normal = nn.Buffer(torch.zeros(()))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """(B, 3) to the same shape."""
+        return torch.cat([logits[:, :1] + self.normal, logits[:, 1:]], dim=1)
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Trainable numbers in a network."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def write_weights(net: nn.Module, path: Path) -> None:
+    """The network's parameters and buffers as safetensors."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    write_bytes(path, save(state))
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Fill a network from safetensors. Raises CxrError if the file is missing, damaged or of another network."""
+    try:
+        net.load_state_dict(load(path.read_bytes()))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CxrError(f"cannot load {path}: {reason}; run `dvc repro` or `dvc checkout`") from error

@@ -1,0 +1,63 @@
+"""What the teacher and every student are trained with."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cxr_distill.base.params import Fraction, Number, Params, PositiveInt, PositiveNumber, Seed
+
+
+class ViewParams(Params):
+    """Section `views`: how strongly a view changes an image."""
+
+    seed: Seed
+    rotation_degrees: Annotated[Number, Field(ge=0, le=180)]
+    translation: Annotated[Number, Field(ge=0, le=0.5)]
+    scale: Annotated[Number, Field(ge=0, lt=1)]
+    aspect: Annotated[Number, Field(ge=0, lt=1)]
+    flip: Fraction
+    contrast: Annotated[Number, Field(ge=0, lt=1)]
+    brightness: Fraction
+    gamma: Annotated[Number, Field(ge=0, lt=1)]
+    detail: Annotated[Number, Field(ge=0, lt=1)]
+    erase: Annotated[Number, Field(ge=0, lt=1)]
+
+
+class BalanceParams(Params):
+    """Section `balance`: what keeps a network from calling everything pneumonia."""
+
+    classes: bool
+    batchnorm: Literal["images", "views"]
+    film_quality: Fraction
+    widths: list[Annotated[Number, Field(ge=0.5, le=2)]]
+
+
+class SoftTargetParams(Params):
+    """Section `soft_targets`."""
+
+    count: PositiveInt
+
+
+class FitParams(Params):
+    """One training schedule: AdamW, linear warm-up, cosine decay to zero.
+
+    keep: the weights of the last epoch, or of the one with the least validation loss.
+    """
+
+    epochs: PositiveInt
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: PositiveNumber
+    weight_decay: Annotated[Number, Field(ge=0)]
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)]
+    keep: Literal["last", "best"]
+    seed: Seed
+
+
+class TrainerParams(Params):
+    """Section `trainer`: handed to lightning.Trainer."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "mps", "tpu"]
+    devices: PositiveInt | Literal["auto"]
+    num_nodes: PositiveInt
+    strategy: str
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]

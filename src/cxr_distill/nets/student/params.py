@@ -1,0 +1,21 @@
+"""Which network the student is, and how it is trained."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from cxr_distill.base.params import PositiveInt
+from cxr_distill.nets.common.params import FitParams
+
+
+class StudentParams(FitParams):
+    """Section `student`: `channels` are the widths of three convolutions (plain) or of the stages (residual)."""
+
+    arch: Literal["plain", "residual"]
+    channels: Annotated[list[PositiveInt], Field(min_length=1, max_length=8)]
+
+    @model_validator(mode="after")
+    def _three_convolutions(self) -> Self:
+        if self.arch == "plain" and len(self.channels) != 3:
+            raise ValueError("arch plain takes three channels")
+        return self

@@ -1,1 +1,0 @@
-"""Typed, strict parameters, one module per re-run line; importing them never imports torch."""

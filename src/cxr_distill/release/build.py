@@ -1,0 +1,168 @@
+"""From a trained student to the files that are released, and the proof that they answer as it does."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from torch import nn
+
+from cxr_distill.base.classes import CLASSES
+from cxr_distill.evaluation.calibration import fit_temperature
+from cxr_distill.evaluation.metrics import (
+    THRESHOLD,
+    Scored,
+    decisions,
+    expected_calibration_error,
+    rounded,
+    weighted_auroc,
+)
+from cxr_distill.release.graph import Screener, to_onnx, with_facts
+from cxr_distill.release.params import ReleaseParams
+from cxr_distill.release.strangers import ALTERED, ALTERED_UNSEEN, DRAWN, DRAWN_UNSEEN, alter_films, draw_strangers
+from cxr_distill.release.typicality import fit_typicality
+from cxr_distill.screen.facts import Facts
+from cxr_distill.screen.session import Answers, Model
+
+Pixels = NDArray[np.uint8]
+FP32, INT8 = "cxr-distill.onnx", "cxr-distill-int8.onnx"
+BATCH = 16
+
+
+def make_release(
+    student: nn.Module,
+    train: Pixels,
+    val: Pixels,
+    predicted: Scored,
+    params: ReleaseParams,
+    *,
+    dataset_sha256: str,
+    weights_sha256: str,
+) -> tuple[dict[str, bytes], Facts]:
+    """The files FP32 and INT8, and the facts of the first; `train`, `val` (N, S, S), `predicted` on `val`."""
+    size = train.shape[-1]
+    temperature = fit_temperature(predicted.probabilities, predicted.labels)
+    typicality, threshold = fit_typicality(train, val, refused=params.refused)
+    facts = Facts(
+        image_size=size,
+        classes=CLASSES,
+        threshold=THRESHOLD,
+        temperature=temperature,
+        typicality_threshold=threshold,
+        dataset_sha256=dataset_sha256,
+        weights_sha256=weights_sha256,
+        precision="fp32",
+    )
+    graph = to_onnx(Screener(student, typicality, temperature), size=size)
+    chosen = np.random.default_rng(params.seed).permutation(len(train))[: params.calibration_images]
+    small = quantise(graph, train[chosen])
+    return {FP32: with_facts(graph, facts), INT8: with_facts(small, replace(facts, precision="int8"))}, facts
+
+
+def check_release(
+    files: Mapping[str, bytes], val: Pixels, test: Pixels, evaluated: Scored, params: ReleaseParams
+) -> dict[str, Any]:
+    """What metrics/release.json shows: parity on `test`, and what is refused of films and of other pictures."""
+    models = {name: Model(files[name]) for name in (FP32, INT8)}
+    answers = {name: answer_all(model, test) for name, model in models.items()}
+    calibrated = Scored(evaluated.labels, answers[FP32].p_calibrated.astype(np.float64), evaluated.patients)
+    films = test[np.linspace(0, len(test) - 1, min(params.strangers, len(test))).astype(int)]
+    size, count, seed = test.shape[-1], params.strangers, params.seed
+    seen = draw_strangers(DRAWN, count=count, size=size, seed=seed) | alter_films(ALTERED, films)
+    unseen = draw_strangers(DRAWN_UNSEEN, count=count, size=size, seed=seed) | alter_films(ALTERED_UNSEEN, films)
+    rates, rates_unseen = (
+        {kind: refusal_rate(models[FP32], pictures) for kind, pictures in kinds.items()} for kinds in (seen, unseen)
+    )
+    return {
+        **{
+            part: {"megabytes": rounded(len(files[name]) / 1e6), **parity(answers[name].p_pneumonia, evaluated)}
+            for part, name in (("fp32", FP32), ("int8", INT8))
+        },
+        "calibration": {
+            "temperature": models[FP32].facts.temperature,
+            "ece": rounded(expected_calibration_error(evaluated)),
+            "ece_calibrated": rounded(expected_calibration_error(calibrated)),
+        },
+        "refused": {
+            "validation": refusal_rate(models[FP32], val),
+            "test": refusal_rate(models[FP32], test),
+            "strangers_mean": rounded(mean([*rates.values(), *rates_unseen.values()])),
+            "strangers_unseen_mean": rounded(mean(rates_unseen.values())),
+            "strangers": rates,
+            "strangers_unseen": rates_unseen,
+        },
+    }
+
+
+class _Reader(CalibrationDataReader):
+    """Hands calibration images to onnxruntime one by one."""
+
+    def __init__(self, images: Pixels) -> None:
+        self.waiting = iter(images.astype(np.float32)[:, None])
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        image = next(self.waiting, None)
+        return None if image is None else {"image": image}
+
+
+def quantise(model: onnx.ModelProto, images: Pixels) -> onnx.ModelProto:
+    """The graph with its convolutions in int8: QDQ, weights per channel, ranges as `images` (N, S, S) show them.
+
+    The rest stays in single precision: standardisation, the linear layer, and the typicality score, which decides
+    with small differences.
+    """
+    logging.getLogger().setLevel(logging.ERROR)  # it advises a pre-processing that the exporter has already done
+    with tempfile.TemporaryDirectory() as folder:
+        fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, fp32)
+        quantize_static(
+            fp32,
+            int8,
+            _Reader(images),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(int8)
+
+
+def answer_all(model: Model, images: Pixels) -> Answers:
+    """The answers for any number of images, in batches."""
+    parts = [model(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+    return Answers(*(np.concatenate(outputs) for outputs in zip(*parts, strict=True)))
+
+
+def parity(released: NDArray[np.floating], evaluated: Scored) -> dict[str, Any]:
+    """How P(pneumonia) `released` (N,) differs from what evaluation found with PyTorch, on the same images."""
+    same = Scored(evaluated.labels, released.astype(np.float64), evaluated.patients)
+    ones = np.ones((1, len(same.labels)))
+    figures = {}
+    for name, scored in (("released", same), ("evaluated", evaluated)):
+        figures[name] = {
+            "accuracy": float((decisions(scored) == scored.labels).mean()),
+            "auroc": float(weighted_auroc(scored.labels, scored.probabilities, ones)[0]),
+        }
+    return {
+        "largest_change": float(f"{np.abs(same.probabilities - evaluated.probabilities).max():.1e}"),
+        "decisions_changed": int((decisions(same) != decisions(evaluated)).sum()),
+        **{name: rounded(value) for name, value in figures["released"].items()},
+        **{
+            f"{name}_change": rounded(value - figures["evaluated"][name]) for name, value in figures["released"].items()
+        },
+    }
+
+
+def refusal_rate(model: Model, images: Pixels) -> float:
+    """Share of `images` (N, S, S) that the model refuses."""
+    return rounded((answer_all(model, images).typicality < model.facts.typicality_threshold).mean())

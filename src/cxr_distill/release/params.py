@@ -1,0 +1,16 @@
+"""How the released model is made from the distilled student."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cxr_distill.base.params import Number, Params, PositiveInt, Seed
+
+
+class ReleaseParams(Params):
+    """Section `release`."""
+
+    refused: Annotated[Number, Field(gt=0, lt=0.02)]
+    calibration_images: PositiveInt
+    strangers: PositiveInt
+    seed: Seed

@@ -1,0 +1,59 @@
+"""A released model, run with onnxruntime: needs neither PyTorch nor anything else that training needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.screen.facts import KEY, Facts, read_facts
+
+Floats = NDArray[np.float32]
+
+
+class Answers(NamedTuple):
+    """The graph's outputs for B pictures, float32."""
+
+    p_pneumonia: Floats  # (B,)
+    probabilities: Floats  # (B, 3), order of Facts.classes
+    p_calibrated: Floats  # (B,)
+    activation: Floats  # (B, h, w), in logits: positive towards pneumonia
+    typicality: Floats  # (B,), higher for more typical
+
+
+class Model:
+    """A released model. Raises CxrError if `content`, an ONNX file's bytes, is damaged or none of this project's."""
+
+    def __init__(self, content: bytes, *, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Its pool would hold the largest batch ever seen.
+        options.enable_cpu_mem_arena = False
+        try:
+            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common class
+            raise CxrError(f"cannot load the model: {' '.join(str(error).split())[:200]}") from None
+        text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
+        if text is None:
+            raise CxrError("an ONNX file, but no released model of cxr-distill")
+        self.facts: Facts = read_facts(text)
+
+    def __call__(self, images: NDArray[np.uint8]) -> Answers:
+        """The answers for `images` uint8 (B, S, S)."""
+        return Answers(*self.session.run(list(Answers._fields), {"image": images.astype(np.float32)}))
+
+
+def load_model(file: Path) -> Model:
+    """The model in a file. Raises CxrError naming the file."""
+    try:
+        return Model(file.read_bytes())
+    except OSError as error:
+        raise CxrError(f"cannot read {file}: {error.strerror}") from None
+    except CxrError as error:
+        raise CxrError(f"{file}: {error}") from None

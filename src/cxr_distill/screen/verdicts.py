@@ -1,0 +1,171 @@
+"""From files to verdicts: decoded on two threads, answered in batches, one verdict for each file whatever it is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cxr_distill.films.formats import read_film
+from cxr_distill.films.pixels import BadPicture, squash
+from cxr_distill.screen.heatmap import overlay, small_copy
+from cxr_distill.screen.session import Model
+
+BATCH = 8
+WORKERS = 2
+MAX_BYTES = 256 << 20
+"""A film of 50 megapixels at 16 bits, and its header, are less than half of it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of one file; without a probability it was refused, or could not be read."""
+
+    file: str
+    p_pneumonia: float | None = None
+    p_calibrated: float | None = None
+    decision: str | None = None  # pneumonia or normal
+    refused: bool = False
+    reason: str | None = None
+
+    @property
+    def unreadable(self) -> bool:
+        """No picture could be had from the file."""
+        return self.p_pneumonia is None and not self.refused
+
+
+class _Film(NamedTuple):
+    pixels: NDArray[np.uint8]  # (S, S)
+    picture: Image.Image | None  # for the overlay
+
+
+def find_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files meant by `paths`: files as they are, folders with all below them but hidden ones, in order.
+
+    Folders that cannot be listed, or are links (which may lead in a circle), come as themselves and are reported like
+    files that cannot be read.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        failed: list[OSError] = []
+        for folder, folders, names in os.walk(path, onerror=failed.append):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            links = [name for name in folders if Path(folder, name).is_symlink()]
+            yield from (Path(folder, name) for name in sorted(names + links) if not name.startswith("."))
+        yield from (Path(error.filename) for error in failed)
+
+
+def screen_files(
+    files: Sequence[Path], model: Model, *, refuse: bool = True, heatmaps: Path | None = None
+) -> Iterator[Verdict]:
+    """A verdict for each of `files`, in order; overlays go into the folder `heatmaps`.
+
+    Unless `refuse`, what is no typical chest film gets its probability too, and the reason stands beside it.
+    """
+    names = _overlay_names(files) if heatmaps else {}
+    remaining = enumerate(files)
+    running: deque[list[tuple[int, Future[_Film | str]]]] = deque()
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        # One batch is decoded while the one before is answered.
+        while True:
+            batch = list(islice(remaining, BATCH))
+            if batch:
+                running.append(
+                    [(n, pool.submit(_read, f, model.facts.image_size, heatmaps is not None)) for n, f in batch]
+                )
+            elif not running:
+                return
+            if len(running) == 2 or not batch:
+                for number, verdict, picture in _judge(running.popleft(), files, model, refuse):
+                    if heatmaps and picture:
+                        picture.save(heatmaps / names[number], "PNG")
+                    yield verdict
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(file: Path, size: int, keep: bool) -> _Film | str:
+    try:
+        status = file.stat()
+        if stat.S_ISDIR(status.st_mode):
+            next(file.iterdir(), None)  # says why, if it cannot be listed
+            return "a link to a folder; name it itself to have it searched"
+        if not stat.S_ISREG(status.st_mode):
+            return "not a regular file"
+        if status.st_size > MAX_BYTES:
+            return f"{status.st_size >> 20} MiB is too large"
+        film = read_film(file.read_bytes())
+        return _Film(squash(film, size=size), small_copy(film) if keep else None)
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    except BadPicture as error:
+        return str(error)
+    except MemoryError:
+        return "too large for this machine's memory"
+
+
+def _judge(
+    batch: list[tuple[int, Future[_Film | str]]], files: Sequence[Path], model: Model, refuse: bool
+) -> Iterator[tuple[int, Verdict, Image.Image | None]]:
+    read = [(number, future.result()) for number, future in batch]
+    films = [film for _, film in read if isinstance(film, _Film)]
+    rows: Iterator[Any] = iter(())
+    if films:
+        rows = zip(*model(np.stack([film.pixels for film in films])), strict=True)
+    for number, film in read:
+        file = str(files[number])
+        if isinstance(film, str):
+            yield number, Verdict(file, reason=film), None
+            continue
+        p_pneumonia, _, p_calibrated, activation, typicality = next(rows)
+        reason = None if typicality >= model.facts.typicality_threshold else _why(film.pixels, typicality, model)
+        if reason and refuse:
+            yield number, Verdict(file, refused=True, reason=reason), None
+            continue
+        decision = "pneumonia" if p_pneumonia >= model.facts.threshold else "normal"
+        verdict = Verdict(file, _exact(p_pneumonia), _exact(p_calibrated), decision, reason=reason)
+        yield number, verdict, overlay(film.picture, activation) if film.picture else None
+
+
+def _why(pixels: NDArray[np.uint8], typicality: float, model: Model) -> str:
+    """What is wrong with a picture that is not typical: if it is merely turned, or a negative, then which way."""
+    remedies = {
+        "not upright: turn it left by 90 degrees": np.rot90(pixels),
+        "not upright: turn it right by 90 degrees": np.rot90(pixels, -1),
+        "upside down": np.rot90(pixels, 2),
+        "a negative: black and white are swapped": 255 - pixels,
+    }
+    scores = model(np.stack(list(remedies.values()))).typicality
+    if scores.max() >= model.facts.typicality_threshold:
+        return list(remedies)[int(scores.argmax())]
+    return (
+        f"not like a frontal chest X-ray: typicality {typicality:.2f}, {model.facts.typicality_threshold:.2f} is needed"
+    )
+
+
+def _exact(value: np.float32) -> float:
+    """The shortest decimal number that is this one in single precision."""
+    return float(str(value))
+
+
+def _overlay_names(files: Sequence[Path]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    taken: dict[str, int] = {}
+    for number, file in enumerate(files):
+        stem = file.name.encode("ascii", "replace").decode().replace("?", "_")
+        taken[stem] = taken.get(stem, 0) + 1
+        names[number] = f"{stem}.png" if taken[stem] == 1 else f"{stem}.{taken[stem]}.png"
+    return names

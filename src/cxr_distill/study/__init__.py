@@ -1,0 +1,1 @@
+"""The questions of the study: its networks, their statistics and its report."""

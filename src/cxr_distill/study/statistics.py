@@ -1,0 +1,187 @@
+"""The study's statistics: seeds and patients resampled together, effective alpha, calibration, likeness of geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, log_softmax, softmax
+from sklearn.isotonic import IsotonicRegression
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.evaluation.metrics import CALIBRATION_BINS, DIGITS, Draw, Floats, Scored, rounded, weighted_auroc
+
+EPSILON = 1e-12  # keeps the logarithm of a probability finite
+
+Statistic = Callable[[Scored, Floats], Floats]
+"""Values (B,) under weights (B, N)."""
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """A figure of one student over its seeds: per seed, and with its resamples of seeds and patients."""
+
+    seeds: Floats  # (S,)
+    draw: Draw
+
+    def summary(self) -> dict[str, float]:
+        """{mean, sd, low, high, seeds}: sd between seeds, and the 95% interval over seeds and patients."""
+        return {
+            "mean": rounded(self.draw.value),
+            "sd": rounded(self.seeds.std(ddof=1)),
+            **self.draw.interval(),
+            "seeds": len(self.seeds),
+        }
+
+
+def measure(scored: Scored, weights: Floats, statistic: Statistic) -> Draw:
+    """A statistic on the images as they are and in each resample `weights` (B, N)."""
+    return Draw(float(statistic(scored, np.ones((1, len(scored.labels))))[0]), statistic(scored, weights))
+
+
+def seed_picks(seeds: int, *, resamples: int, seed: int) -> Floats:
+    """The share of each seed when `seeds` of them are drawn with replacement: (resamples, seeds), rows sum to one."""
+    draws = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    return draws / seeds
+
+
+def over_seeds(draws: Sequence[Draw], picks: Floats) -> OverSeeds:
+    """The mean over seeds of one figure, in resamples of seeds and of patients at once (a hierarchical bootstrap).
+
+    `draws`: one per seed, all from the same resamples of patients; `picks` (B, S) from `seed_picks`. With the same
+    picks for two students whose seeds belong together, the difference of the results is paired in both.
+    """
+    mixed = np.einsum("bs,sb->b", picks, np.stack([draw.resamples for draw in draws]))
+    seeds = np.array([draw.value for draw in draws])
+    return OverSeeds(seeds, Draw(float(seeds.mean()), mixed))
+
+
+def effective_alpha(alpha: float, temperature: float, *, classes: int) -> float:
+    """The alpha at which Hinton's loss weighs labels and teacher as the blog's does at (`alpha`, `temperature`).
+
+    (1 - alpha) CE + alpha KL / K is, but for a factor, (1 - a') CE + a' T^2 KL with
+    a' = w / (1 - alpha + w), w = alpha / (K T^2).
+    """
+    weight = alpha / (classes * temperature**2)
+    return weight / (1 - alpha + weight)
+
+
+def behaves_like(alphas: Sequence[float], distances: Sequence[float], distance: float) -> float:
+    """The alpha at which a quantity that falls as alpha grows has the value `distance`.
+
+    Read off the curve through (`alphas`, `distances`) made monotone (isotonic regression), linear between its points;
+    outside its range the end. In the middle of the alphas where several fit.
+    """
+    falling = IsotonicRegression(increasing=False).fit_transform(np.array(alphas), np.array(distances))
+    grid = np.linspace(min(alphas), max(alphas), 1001)
+    curve = np.interp(grid, alphas, falling)
+    off = np.abs(curve - distance)
+    return float(grid[off <= off.min() + 1e-9].mean())
+
+
+def distances_to_teacher(student: Floats, teacher: Floats, *, temperature: float) -> Floats:
+    """KL(teacher || student) in nats of every image (N,), both softened; logits (N, K)."""
+    target = softmax(teacher / temperature, axis=1)
+    gap = log_softmax(teacher / temperature, axis=1) - log_softmax(student / temperature, axis=1)
+    distances: Floats = (target * gap).sum(axis=1)
+    return distances
+
+
+def balanced_log_loss(scored: Scored, weights: Floats) -> Floats:
+    """Mean log-loss in nats (B,) under weights (B, N), normal and pneumonia counting alike."""
+    p = np.where(scored.labels == 1, scored.probabilities, 1 - scored.probabilities)
+    losses = -np.log(np.maximum(p, EPSILON))
+    halves = [(weights @ (losses * group)) / (weights @ group) for group in (scored.labels == 0, scored.labels == 1)]
+    mean: Floats = (halves[0] + halves[1]) / 2
+    return mean
+
+
+def brier(scored: Scored, weights: Floats) -> Floats:
+    """Mean squared error of P(pneumonia) (B,) under weights (B, N)."""
+    error: Floats = (weights @ (scored.probabilities - scored.labels) ** 2) / weights.sum(axis=1)
+    return error
+
+
+def calibration_error(scored: Scored, weights: Floats) -> Floats:
+    """`metrics.expected_calibration_error` (B,) under weights (B, N)."""
+    edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
+    in_bin = np.eye(CALIBRATION_BINS)[np.digitize(scored.probabilities, edges)]
+    gaps = weights @ (in_bin * (scored.probabilities - scored.labels)[:, None])
+    error: Floats = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
+    return error
+
+
+def called_share(group: NDArray[np.bool_], threshold: float) -> Statistic:
+    """The share of the images of `group` (N,) that are called pneumonia: sensitivity, if they have it."""
+
+    def share(scored: Scored, weights: Floats) -> Floats:
+        called = (scored.probabilities >= threshold) & group
+        result: Floats = (weights @ called) / np.maximum(weights @ group, EPSILON)
+        return result
+
+    return share
+
+
+def threshold_for_prevalence(scored: Scored) -> float:
+    """The highest threshold, in steps of 1e-6, that calls at least as many images pneumonia as have it."""
+    ranked = np.sort(scored.probabilities)[::-1]
+    return float(np.floor(ranked[int(scored.labels.sum()) - 1] * 10**DIGITS) / 10**DIGITS)
+
+
+def log_odds(probabilities: Floats) -> Floats:
+    """Logarithm of the odds, finite at 0 and 1."""
+    p = np.clip(probabilities, EPSILON, 1 - EPSILON)
+    odds: Floats = np.log(p / (1 - p))
+    return odds
+
+
+def scaled(scored: Scored, temperature: float) -> Scored:
+    """The same images with the log-odds of pneumonia divided by `temperature`."""
+    return Scored(scored.labels, expit(log_odds(scored.probabilities) / temperature), scored.patients)
+
+
+def strata_of(score: Floats, *, strata: int) -> NDArray[np.int64]:
+    """The stratum (N,) of each image, 0 to `strata` - 1: quantiles of `score`, equal scores together."""
+    edges = np.quantile(score, np.arange(1, strata) / strata)
+    return np.digitize(score, edges).astype(np.int64)
+
+
+def auroc_within(strata: NDArray[np.int64]) -> Statistic:
+    """AUROC over the pairs of a pneumonia and a normal image of one stratum: what a ranking tells beyond the strata.
+
+    A mean of the strata's AUROC, each weighted by its pairs; strata with one class have none.
+    """
+
+    def within(scored: Scored, weights: Floats) -> Floats:
+        total, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+        for stratum in np.unique(strata):
+            rows = strata == stratum
+            labels, part = scored.labels[rows], weights[:, rows]
+            count = (part @ labels) * (part @ (1 - labels))
+            with np.errstate(invalid="ignore"):
+                auroc = weighted_auroc(labels, scored.probabilities[rows], part)
+            total += np.where(count > 0, count * np.nan_to_num(auroc), 0)
+            pairs += count
+        result: Floats = total / np.maximum(pairs, EPSILON)
+        return result
+
+    return within
+
+
+def mean_by_patient(values: Floats, patients: NDArray[Any], *, resamples: int, seed: int) -> Draw:
+    """The mean of `values` (N,), in resamples of whole patients."""
+    keys, patient = np.unique(patients, return_inverse=True)
+    counts = np.random.default_rng(seed).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=resamples)
+    weights = counts[:, patient].astype(np.float64)
+    return Draw(float(values.mean()), (weights @ values) / weights.sum(axis=1))
+
+
+def same_images(predictions: Mapping[str, Scored]) -> None:
+    """Raises CxrError unless all were scored on the same images."""
+    (first, one), *others = predictions.items()
+    for name, scored in others:
+        if not (np.array_equal(scored.labels, one.labels) and np.array_equal(scored.patients, one.patients)):
+            raise CxrError(f"{name} was scored on other images than {first}; run `dvc repro study/dvc.yaml`")
