@@ -24,7 +24,8 @@ def main() -> None:
 
     import pandas as pd
 
-    from cxr_distill.base.files import read_tensors, write_bytes, write_json, write_table
+    from cxr_distill.base.files import write_bytes, write_json, write_table
+    from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation import metrics
     from cxr_distill.evaluation.examples import example_picture
     from cxr_distill.evaluation.predictions import predictions_table, read_index, scored_split

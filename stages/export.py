@@ -16,7 +16,8 @@ def main() -> None:
     student = load_params("student", StudentParams)
     synthetic = synthetic_data()
 
-    from cxr_distill.base.files import file_sha256, read_tensors, write_bytes, write_json
+    from cxr_distill.base.files import file_sha256, write_bytes, write_json
+    from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.predictions import COLUMNS, read_csv, scored_split
     from cxr_distill.nets.common.layers import load_weights
     from cxr_distill.nets.student.network import build_student

@@ -12,7 +12,8 @@ def main() -> None:
     expected = load_params("data", DataParams).expected_counts
 
     from cxr_distill.base.classes import CLASSES
-    from cxr_distill.base.files import write_json, write_table, write_tensors
+    from cxr_distill.base.files import write_json, write_table
+    from cxr_distill.base.tensors import write_tensors
     from cxr_distill.data.splits import read_archive
 
     index, pixels, summary = read_archive(Path("data/raw/chest-xray-pneumonia.zip"), params, expected)

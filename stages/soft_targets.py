@@ -15,7 +15,7 @@ def main() -> None:
     teacher = load_params("teacher", TeacherParams)
     views = load_params("views", ViewParams)
 
-    from cxr_distill.base.files import read_tensors
+    from cxr_distill.base.tensors import read_tensors
     from cxr_distill.distill.targets import make_soft_targets, target_key, write_soft_targets
     from cxr_distill.nets.teacher.network import load_teacher
 

@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.files import read_tensors, write_tensors
 from cxr_distill.base.params import parse
+from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.distill.targets import make_soft_targets, read_soft_targets, target_key, write_soft_targets
 from cxr_distill.distill.task import DistillationTask

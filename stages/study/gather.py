@@ -26,7 +26,8 @@ def main() -> None:
     if stray:
         raise CxrError(f"study/cells holds networks that study/params.yaml lacks; delete {', '.join(sorted(stray))}")
 
-    from cxr_distill.base.files import read_tensors, write_bytes, write_json
+    from cxr_distill.base.files import write_bytes, write_json
+    from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.predictions import COLUMNS, LOGITS, read_csv, read_index, scored_split
     from cxr_distill.study.collapse import collapse
     from cxr_distill.study.plots import grid_picture, seeds_picture

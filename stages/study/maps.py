@@ -21,7 +21,8 @@ def main() -> None:
         "distilled": load_cell(TaughtCell, "taught", others["distilled"]),
     }
 
-    from cxr_distill.base.files import read_tensors, write_bytes, write_table
+    from cxr_distill.base.files import write_bytes, write_table
+    from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.examples import chosen_examples
     from cxr_distill.evaluation.predictions import COLUMNS, read_csv, scored_split
     from cxr_distill.nets.common.layers import load_weights

@@ -14,7 +14,8 @@ def main() -> None:
     teacher, student = load_params("teacher", TeacherParams), load_params("student", StudentParams)
     at_hand = os.environ.get("CXR_ORIGINALS")
 
-    from cxr_distill.base.files import read_tensors, write_table
+    from cxr_distill.base.files import write_table
+    from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.predictions import read_index
     from cxr_distill.nets.common.layers import load_weights
     from cxr_distill.nets.student.network import build_student

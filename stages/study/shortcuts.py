@@ -10,11 +10,12 @@ SPLITS = ("train", "val", "test")
 def main() -> None:
     import numpy as np
 
-    from cxr_distill.base.files import read_tensors, write_table
+    from cxr_distill.base.files import write_table
+    from cxr_distill.base.tensors import read_tensors
+    from cxr_distill.evaluation.geometry import geometry_model
     from cxr_distill.evaluation.predictions import read_csv, read_index
     from cxr_distill.study.shortcuts import (
         classical_model,
-        geometry_model,
         known_sizes,
         oriented_gradients,
         thumbnails,

@@ -12,7 +12,7 @@ TRAIN = Path("data/tensors/train.safetensors")
 def main() -> None:
     teacher = load_params("teacher", TeacherParams)
 
-    from cxr_distill.base.files import read_tensors
+    from cxr_distill.base.tensors import read_tensors
     from cxr_distill.nets.teacher.network import load_teacher
     from cxr_distill.study.whole_targets import whole_key, whole_targets, write_whole_targets
 

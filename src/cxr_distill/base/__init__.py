@@ -1,1 +1,1 @@
-"""What every room may use: errors, whole files, strict parameters, the three classes. It uses no other room."""
+"""What every room may use: errors, files, arrays, parameters, the three classes. It uses no other room."""

@@ -11,5 +11,5 @@ CLASSES = ("normal", "bacterial", "viral")
 
 
 def p_pneumonia(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """1 - P(normal), shape (N,), from `logits` (N, 3) in the order of CLASSES."""
+    """1 - P(normal), float64 (N,), from `logits` (N, 3) in the order of CLASSES."""
     return 1.0 - softmax(np.asarray(logits, dtype=np.float64), axis=-1)[..., 0]

@@ -1,4 +1,4 @@
-"""How a section of params.yaml becomes a typed, frozen object, or one line that names the wrong key."""
+"""Typed parameters: a section of params.yaml becomes a frozen object, or one line that names each wrong key."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from torch import nn
 from tqdm import trange
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.files import file_sha256, read_tensors, write_tensors
+from cxr_distill.base.files import file_sha256
+from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.common.params import ViewParams
 from cxr_distill.nets.common.views import draw_view

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to what a network sees: the one decoder and resizer, for training and screening."""
+"""From the bytes of an image file to the network's input: training and screening share this decoder and resizer."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MAX_PIXELS = 50_000_000
 
 
 class BadPicture(ValueError):
-    """Why a picture cannot be had from some bytes, in words for a person."""
+    """Some bytes give no usable picture; the message tells a person why."""
 
 
 class Decoded(NamedTuple):
-    """A resized image and what was found in its file."""
+    """A resized image and facts about its file."""
 
     pixels: NDArray[Any]  # grey uint8 (S, S)
     width: int
     height: int
     mode: str
-    sha256: str  # of width, height and `pixels`: equal for equal pictures, whatever their metadata
+    sha256: str  # of width, height and `pixels`; metadata in the file does not change it
 
 
 def decode(data: bytes, *, size: int) -> Decoded:
@@ -41,9 +41,9 @@ def decode(data: bytes, *, size: int) -> Decoded:
 
 @contextmanager
 def open_picture(data: bytes, *, formats: Sequence[str]) -> Iterator[Image.Image]:
-    """The picture in `data`, loaded; BadPicture if it is of no such format, damaged or too large.
+    """The picture in `data`, loaded. Raises BadPicture if it has another format, is damaged or is too large.
 
-    JPEG's scaled decoding is not used: a browser cannot repeat it.
+    JPEG's scaled decoding is not used, because browsers do not have it.
     """
     try:
         with Image.open(BytesIO(data), formats=tuple(formats)) as image:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.files import write_tensors
 from cxr_distill.base.params import parse
+from cxr_distill.base.tensors import write_tensors
 from cxr_distill.nets.common.layers import count_parameters
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams

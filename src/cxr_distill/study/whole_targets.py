@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.files import file_sha256, read_tensors, write_tensors
+from cxr_distill.base.files import file_sha256
+from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.distill.task import DistillationTask
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.common.views import View, network_input

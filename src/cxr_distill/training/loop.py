@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.files import read_tensors
+from cxr_distill.base.tensors import read_tensors
 from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
 from cxr_distill.nets.common.views import View, draw_view, network_input
 from cxr_distill.training.operating_point import set_operating_point
