@@ -17,7 +17,7 @@ def main() -> None:
 
     from cxr_distill.base.files import write_bytes, write_json, write_table
     from cxr_distill.evaluation.predictions import COLUMNS, read_csv, read_index, scored_split
-    from cxr_distill.report.compare import MODELS, compare, draw_all, geometry_only, temperature_table
+    from cxr_distill.report.compare import MODELS, compare, estimate_all, geometry_only, temperature_table
     from cxr_distill.report.comparison import comparison_picture, comparison_report
 
     names = [*MODELS, *sets]
@@ -26,17 +26,17 @@ def main() -> None:
         raise CxrError(f"predictions/ holds files of no model in params.yaml; delete {', '.join(sorted(stray))}")
     tables = {name: read_csv(Path(f"predictions/{name}.csv"), COLUMNS) for name in names}
     models = {name: scored_split(table, "test") for name, table in tables.items()}
-    drawn = draw_all(models, resamples=params.bootstrap_resamples, seed=params.seed)
+    estimated = estimate_all(models, resamples=params.bootstrap_resamples, seed=params.seed)
     parameters = {name: json.loads(Path(f"metrics/{name}.json").read_text())["parameters"] for name in MODELS}
     dataset = json.loads(Path("metrics/dataset.json").read_text())
-    comparison = compare(models, drawn, parameters=parameters)
+    comparison = compare(models, estimated, parameters=parameters)
     if geometry := geometry_only(read_index(Path("data/index.csv"))):
         comparison["geometry_only"] = geometry
-    report = comparison_report(drawn, comparison, dataset, synthetic=synthetic)
+    report = comparison_report(estimated, comparison, dataset, synthetic=synthetic)
     write_json(Path("metrics/comparison.json"), comparison)
     write_table(Path("plots/temperature.csv"), temperature_table(tables["teacher"]), digits=6)
     write_bytes(Path("reports/comparison.md"), report.encode())
-    write_bytes(Path("reports/comparison.png"), comparison_picture(models, drawn, synthetic=synthetic))
+    write_bytes(Path("reports/comparison.png"), comparison_picture(models, estimated, synthetic=synthetic))
     print(report)
 
 

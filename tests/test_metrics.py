@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation import metrics
 from cxr_distill.evaluation.metrics import Scored
-from cxr_distill.report.compare import compare, draw_all, geometry_only, temperature_table
+from cxr_distill.report.compare import compare, estimate_all, geometry_only, temperature_table
 from cxr_distill.report.comparison import comparison_report
 
 
@@ -31,8 +31,8 @@ def test_weighted_auroc_with_ties_is_scikit_learns() -> None:
 
 def test_counts_by_hand() -> None:
     sample = Scored(np.array([1, 1, 1, 0, 0]), np.array([0.9, 0.5, 0.4, 0.6, 0.1]), np.array(list("abcde")))
-    drawn = metrics.draw(sample, np.ones((1, 5)))
-    values = {name: each.value for name, each in drawn.items()}
+    estimated = metrics.estimates(sample, np.ones((1, 5)))
+    values = {name: each.value for name, each in estimated.items()}
     assert values == pytest.approx({"accuracy": 0.6, "auroc": 4 / 6, "sensitivity": 2 / 3, "specificity": 0.5})
     assert metrics.threshold_for_sensitivity(sample, 1.0) == 0.4
     assert metrics.threshold_for_sensitivity(sample, 0.6) == 0.5
@@ -50,18 +50,18 @@ def test_interval_over_patients_is_wider_than_over_images_when_patients_repeat()
     for patients in (np.repeat(np.arange(100), 4), np.arange(400)):
         repeated = Scored(four[0], four[1], patients)
         weights = metrics.patient_resamples(repeated.labels, repeated.patients, resamples=1000, seed=0)
-        interval = metrics.draw(repeated, weights)["accuracy"].interval()
+        interval = metrics.estimates(repeated, weights)["accuracy"].interval()
         widths.append(interval["high"] - interval["low"])
     assert widths[0] > 1.6 * widths[1]
 
 
 def test_a_model_against_itself_differs_by_exactly_nothing_and_pairing_narrows_the_interval() -> None:
     one, similar = scored(), scored(skill=1.1)
-    drawn = draw_all({"teacher": one, "same": one, "similar": similar}, resamples=500, seed=0)
-    nothing = (drawn["teacher"]["auroc"] - drawn["same"]["auroc"]).summary()
+    estimated = estimate_all({"teacher": one, "same": one, "similar": similar}, resamples=500, seed=0)
+    nothing = (estimated["teacher"]["auroc"] - estimated["same"]["auroc"]).summary()
     assert nothing == {"value": 0, "low": 0, "high": 0}
-    paired = (drawn["teacher"]["auroc"] - drawn["similar"]["auroc"]).interval()
-    alone = drawn["teacher"]["auroc"].interval()
+    paired = (estimated["teacher"]["auroc"] - estimated["similar"]["auroc"]).interval()
+    alone = estimated["teacher"]["auroc"].interval()
     assert paired["high"] - paired["low"] < (alone["high"] - alone["low"]) / 2
 
 
@@ -85,21 +85,21 @@ def test_what_cannot_be_scored_is_one_clear_error(labels: list[int], probabiliti
 
 def test_comparison_of_other_images_is_refused() -> None:
     with pytest.raises(CxrError, match="other images"):
-        draw_all({"teacher": scored(200), "baseline": scored(100)}, resamples=100, seed=0)
+        estimate_all({"teacher": scored(200), "baseline": scored(100)}, resamples=100, seed=0)
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
 def test_report_names_its_data_and_every_interval(synthetic: bool) -> None:
     models = {"teacher": scored(skill=2), "baseline": scored(seed=1), "distilled": scored(seed=2, skill=1.5)}
-    drawn = draw_all(models, resamples=300, seed=0)
-    result = compare(models, drawn, parameters={"teacher": 1000, "baseline": 100, "distilled": 100})
+    estimated = estimate_all(models, resamples=300, seed=0)
+    result = compare(models, estimated, parameters={"teacher": 1000, "baseline": 100, "distilled": 100})
     assert result["size_ratio"] == 10
-    gap = drawn["teacher"]["auroc"].value - drawn["baseline"]["auroc"].value
+    gap = estimated["teacher"]["auroc"].value - estimated["baseline"]["auroc"].value
     gain = result["gain_over_baseline"]["auroc"]["value"]
     assert result["gap_closed"]["auroc"] == pytest.approx(gain / gap, abs=1e-4)
     size = {"median": 224}
     dataset = {"archive_sha256": "ab" * 32, "width": size, "height": size, "image_size": 96}
-    report = comparison_report(drawn, result, dataset, synthetic=synthetic)
+    report = comparison_report(estimated, result, dataset, synthetic=synthetic)
     assert ("SYNTHETIC" in report) is synthetic and "abababababab" in report
     assert report.count("[") >= 3 * 4 + 4
 

@@ -28,7 +28,7 @@ from cxr_distill.distill.losses import distillation_losses
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.distill.task import DistillationTask
 from cxr_distill.evaluation.calibration import fit_temperature
-from cxr_distill.evaluation.metrics import Draw, Scored, expected_calibration_error
+from cxr_distill.evaluation.metrics import Estimate, Scored, expected_calibration_error
 from cxr_distill.films.pixels import squash
 from cxr_distill.nets.common.views import draw_view, network_input
 from cxr_distill.nets.student.network import build_student
@@ -90,7 +90,7 @@ def test_distance_to_the_teacher_is_zero_for_the_teacher_and_falls_with_temperat
 
 def test_seeds_and_patients_are_resampled_together() -> None:
     # Patients that never vary: the interval is that of the mean of seeds drawn with replacement.
-    draws = [Draw(value, np.full(20_000, value)) for value in (0.0, 1.0)]
+    draws = [Estimate(value, np.full(20_000, value)) for value in (0.0, 1.0)]
     picks = seed_picks(2, resamples=20_000, seed=0)
     both = over_seeds(draws, picks)
     assert both.draw.value == 0.5 and both.summary()["sd"] == pytest.approx(np.sqrt(0.5), abs=1e-6)
@@ -98,10 +98,10 @@ def test_seeds_and_patients_are_resampled_together() -> None:
         [0.25, 0.5, 0.25], abs=0.02
     )
     # Seeds that never vary: the patients' resamples come through as they are.
-    patients = Draw(0.3, np.linspace(0, 1, 20_000))
+    patients = Estimate(0.3, np.linspace(0, 1, 20_000))
     assert np.allclose(over_seeds([patients, patients], picks).draw.resamples, patients.resamples)
     # A constant gain of every seed has no uncertainty once paired.
-    better = over_seeds([Draw(d.value + 0.1, d.resamples + 0.1) for d in draws], picks)
+    better = over_seeds([Estimate(d.value + 0.1, d.resamples + 0.1) for d in draws], picks)
     assert (better.draw - both.draw).summary() == {"value": 0.1, "low": 0.1, "high": 0.1}
 
 

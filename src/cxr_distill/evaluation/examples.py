@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from cxr_distill.evaluation.figures import png
 from cxr_distill.evaluation.metrics import Scored, decisions
 
 OUTCOMES = {
@@ -46,6 +45,4 @@ def example_picture(images: NDArray[np.uint8], scored: Scored, *, title: str, co
         for row, axes in zip(rows, line, strict=False):
             axes.imshow(images[row], cmap="gray", vmin=0, vmax=255)
             axes.text(0, -0.02, f"P = {scored.probabilities[row]:.2f}", transform=axes.transAxes, va="top", fontsize=8)
-    png = BytesIO()
-    figure.savefig(png, format="png", dpi=80, metadata={"Software": None})
-    return png.getvalue()
+    return png(figure, dpi=80)

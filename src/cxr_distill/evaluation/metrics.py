@@ -1,8 +1,10 @@
-"""From predictions to figures with intervals: every metric, its bootstrap over patients, and curve points."""
+"""From predictions to figures: every metric, with its interval, and the points of curves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,14 +20,13 @@ from sklearn.metrics import (
 )
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.evaluation.bootstrap import DIGITS, Estimate, Floats, patient_resamples, rounded
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 THRESHOLD = 0.5
 CALIBRATION_BINS = 10
 CURVE_POINTS = 200
-DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -52,53 +53,8 @@ class Scored:
             raise CxrError(f"{len(self.labels)} images hold only one class: no AUROC; evaluate images of both classes")
 
 
-@dataclass(frozen=True)
-class Draw:
-    """A metric on the images as they are, and in every resample."""
-
-    value: float
-    resamples: Floats
-
-    def __sub__(self, other: Draw) -> Draw:
-        """The paired difference: both sides must come from the same resamples."""
-        return Draw(self.value - other.value, self.resamples - other.resamples)
-
-    def interval(self) -> dict[str, float]:
-        """95% percentile interval, {low, high}."""
-        low, high = np.percentile(self.resamples, [2.5, 97.5])
-        return {"low": rounded(low), "high": rounded(high)}
-
-    def summary(self) -> dict[str, float]:
-        """{value, low, high}."""
-        return {"value": rounded(self.value), **self.interval()}
-
-
-def rounded(value: float) -> float:
-    """Six digits, and no negative zero: what is written is what is compared."""
-    return round(float(value), DIGITS) + 0.0
-
-
-def patient_resamples(labels: ArrayLike, patients: ArrayLike, *, resamples: int, seed: int) -> Floats:
-    """How often each image is drawn when whole patients are resampled: (resamples, N) of whole numbers.
-
-    Resamples without both classes are left out, since AUROC, sensitivity or specificity do not exist in them;
-    CxrError if that leaves less than half.
-    """
-    labels = np.asarray(labels)
-    keys, patient = np.unique(np.asarray(patients), return_inverse=True)
-    draws = np.random.default_rng(seed).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=resamples)
-    weights = draws[:, patient].astype(np.float64)
-    positives = weights @ labels
-    usable = weights[(positives > 0) & (positives < weights.sum(axis=1))]
-    if 2 * len(usable) < resamples:
-        raise CxrError(f"{len(keys)} patients are too few for an interval; evaluate more patients of each class")
-    return usable
-
-
-def _draw(scored: Scored, weights: Floats, metric: str, threshold: float) -> Draw:
-    ones = np.ones((1, len(scored.labels)))
-    values = [METRICS[metric](scored, each, threshold) for each in (ones, weights)]
-    return Draw(float(values[0][0]), values[1])
+Statistic = Callable[[Scored, Floats], Floats]
+"""Values (B,) of a metric under weights (B, N)."""
 
 
 def _share(hits: NDArray[np.bool_], among: NDArray[np.bool_], weights: Floats) -> Floats:
@@ -132,18 +88,28 @@ def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Flo
     return auroc
 
 
+def _auroc(scored: Scored, weights: Floats, threshold: float) -> Floats:  # every metric takes a threshold
+    return weighted_auroc(scored.labels, scored.probabilities, weights)
+
+
 METRICS = {
     "accuracy": _accuracy,
-    "auroc": lambda scored, weights, _: weighted_auroc(scored.labels, scored.probabilities, weights),
+    "auroc": _auroc,
     "sensitivity": _sensitivity,
     "specificity": _specificity,
 }
 """Name -> values (B,) under weights (B, N): the metrics that are printed with an interval."""
 
 
-def draw(scored: Scored, weights: Floats, *, threshold: float = THRESHOLD) -> dict[str, Draw]:
+def estimate(scored: Scored, weights: Floats, statistic: Statistic) -> Estimate:
+    """A statistic on the images as they are and in each resample `weights` (B, N)."""
+    ones = np.ones((1, len(scored.labels)))
+    return Estimate(float(statistic(scored, ones)[0]), statistic(scored, weights))
+
+
+def estimates(scored: Scored, weights: Floats, *, threshold: float = THRESHOLD) -> dict[str, Estimate]:
     """Every metric of METRICS on the images and in each resample `weights` (from `patient_resamples`)."""
-    return {name: _draw(scored, weights, name, threshold) for name in METRICS}
+    return {name: estimate(scored, weights, partial(metric, threshold=threshold)) for name, metric in METRICS.items()}
 
 
 def decisions(scored: Scored, threshold: float = THRESHOLD) -> NDArray[np.bool_]:
@@ -166,8 +132,8 @@ def evaluate(scored: Scored, *, resamples: int, seed: int, validation_threshold:
     `validation_threshold` is the operating point chosen on validation patients.
     """
     labels, p = scored.labels, scored.probabilities
-    intervals = draw(scored, patient_resamples(labels, scored.patients, resamples=resamples, seed=seed))
-    value = {name: drawn.value for name, drawn in intervals.items()}
+    intervals = estimates(scored, patient_resamples(labels, scored.patients, resamples=resamples, seed=seed))
+    value = {name: each.value for name, each in intervals.items()}
     ones = np.ones((1, len(labels)))
     chosen = ("accuracy", "sensitivity", "specificity")
     return {
@@ -183,7 +149,7 @@ def evaluate(scored: Scored, *, resamples: int, seed: int, validation_threshold:
         "brier": rounded(brier_score_loss(labels, p)),
         "ece": rounded(expected_calibration_error(scored)),
         "log_loss": rounded(log_loss(labels, p)),
-        "ci95": {name: drawn.interval() for name, drawn in intervals.items()},
+        "ci95": {name: each.interval() for name, each in intervals.items()},
         "at_validation_threshold": {
             "threshold": rounded(validation_threshold),
             **{name: rounded(METRICS[name](scored, ones, validation_threshold)[0]) for name in chosen},
@@ -199,10 +165,21 @@ def reliability(scored: Scored) -> pd.DataFrame:
     return bins.mean().assign(n=bins.size()).reset_index(drop=True)
 
 
+def calibration_error(scored: Scored, weights: Floats) -> Floats:
+    """Expected calibration error (B,) of P(pneumonia) under weights (B, N).
+
+    The bins of `reliability`: |sum of predicted - sum of observed| over the sum of weights (Naeini et al., AAAI 2015).
+    """
+    edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
+    in_bin = np.eye(CALIBRATION_BINS)[np.digitize(scored.probabilities, edges)]
+    gaps = weights @ (in_bin * (scored.probabilities - scored.labels)[:, None])
+    error: Floats = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
+    return error
+
+
 def expected_calibration_error(scored: Scored) -> float:
-    """ECE of P(pneumonia) over the bins of `reliability`: |predicted - observed|, weighted by n."""
-    bins = reliability(scored)
-    return float(np.average(np.abs(bins.predicted - bins.observed), weights=bins.n))
+    """`calibration_error` on the images as they are."""
+    return float(calibration_error(scored, np.ones((1, len(scored.labels))))[0])
 
 
 def roc_points(scored: Scored) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from cxr_distill.nets.common.activation import class_activation
 from cxr_distill.nets.common.layers import Standardise
 from cxr_distill.release.typicality import Typicality
 from cxr_distill.screen.facts import KEY, Facts
@@ -53,17 +54,15 @@ class Screener(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """OUTPUTS of grey levels (B, S, S), 0 to 255.
 
-        The class activation map (Zhou et al., arXiv 1512.04150) weighs bacterial and viral by their shares q of
-        P(pneumonia). Its mean is the logit of P(pneumonia) less the biases so weighed, the operating point, and the
-        entropy of q.
+        The mean of the activation map is the logit of P(pneumonia) less the biases (weighed like the maps), the
+        operating point, and the entropy of the shares of bacterial and viral.
         """
         maps = self.body(self.standardise(image))
         logits = self.point(self.linear(self.flatten(self.pool(maps))))
         probabilities = logits.softmax(dim=1)
         p_pneumonia = probabilities[:, 1:].sum(dim=1)
         log_odds = logits[:, 1:].logsumexp(dim=1) - logits[:, 0]
-        weights = logits[:, 1:].softmax(dim=1) @ self.linear.weight[1:] - self.linear.weight[0]
-        activation = (maps * weights[:, :, None, None]).sum(dim=1)
+        activation = class_activation(maps, logits, self.linear.weight)
         p_calibrated = (log_odds / self.temperature).sigmoid()
         return p_pneumonia, probabilities, p_calibrated, activation, self.typicality(image)
 

@@ -8,38 +8,37 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation.metrics import Draw, Scored, decisions, draw, patient_resamples, rounded
+from cxr_distill.evaluation.bootstrap import Estimate, patient_resamples, rounded
+from cxr_distill.evaluation.geometry import geometry_model
+from cxr_distill.evaluation.metrics import Scored, decisions, estimates
 from cxr_distill.evaluation.predictions import LOGITS
 
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0)
 MODELS = ("teacher", "baseline", "distilled")
 
 
-def draw_all(models: Mapping[str, Scored], *, resamples: int, seed: int) -> dict[str, dict[str, Draw]]:
+def estimate_all(models: Mapping[str, Scored], *, resamples: int, seed: int) -> dict[str, dict[str, Estimate]]:
     """Metrics of every model in the same resamples of patients. Raises CxrError unless all scored the same images."""
     first = models["teacher"]
     for name, scored in models.items():
         if not (np.array_equal(scored.labels, first.labels) and np.array_equal(scored.patients, first.patients)):
             raise CxrError(f"predictions/{name}.csv is of other images than predictions/teacher.csv; run `dvc repro`")
     weights = patient_resamples(first.labels, first.patients, resamples=resamples, seed=seed)
-    return {name: draw(scored, weights) for name, scored in models.items()}
+    return {name: estimates(scored, weights) for name, scored in models.items()}
 
 
 def compare(
-    models: Mapping[str, Scored], drawn: Mapping[str, Mapping[str, Draw]], *, parameters: Mapping[str, int]
+    models: Mapping[str, Scored], estimated: Mapping[str, Mapping[str, Estimate]], *, parameters: Mapping[str, int]
 ) -> dict[str, Any]:
     """What metrics/comparison.json shows; `parameters` per model of MODELS.
 
     gap_closed is (distilled - baseline) / (teacher - baseline), left out where the teacher is not the better one.
     """
     both = ("accuracy", "auroc")
-    teacher, baseline, distilled = (drawn[name] for name in MODELS)
+    teacher, baseline, distilled = (estimated[name] for name in MODELS)
     gap = {metric: teacher[metric].value - baseline[metric].value for metric in both}
     gained = {metric: distilled[metric].value - baseline[metric].value for metric in both}
     return {
@@ -69,12 +68,11 @@ def geometry_only(index: pd.DataFrame) -> dict[str, float]:
     Empty if all sizes are equal, as in an archive of resized copies.
     """
     size = index[["width", "height"]].to_numpy(float)
-    sick = (index["label"] == "PNEUMONIA").to_numpy()
+    sick = (index["label"] == "PNEUMONIA").to_numpy(np.int64)
     train, test = (index["split"] == "train").to_numpy(), (index["split"] == "test").to_numpy()
     if len(np.unique(size[train], axis=0)) < 2:
         return {}
-    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced")).fit(size[train], sick[train])
-    p = model.predict_proba(size[test])[:, 1]
+    p = geometry_model(size, sick, train)[test]
     accuracy = ((p >= 0.5) == sick[test]).mean()
     return {"accuracy": rounded(accuracy), "auroc": rounded(roc_auc_score(sick[test], p))}
 

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from cxr_distill.evaluation.metrics import Draw, Scored, roc_points
-
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
-"""Okabe and Ito's colours, told apart by colour-blind readers too."""
+from cxr_distill.evaluation.bootstrap import Estimate
+from cxr_distill.evaluation.figures import COLOURS, png
+from cxr_distill.evaluation.metrics import Scored, roc_points
 
 
 def comparison_report(
-    drawn: Mapping[str, Mapping[str, Draw]], comparison: Mapping[str, Any], dataset: Mapping[str, Any], *,
+    estimated: Mapping[str, Mapping[str, Estimate]], comparison: Mapping[str, Any], dataset: Mapping[str, Any], *,
     synthetic: bool,
 ) -> str:  # fmt: skip
     """Markdown: where the data came from, one row per model with 95% intervals, paired differences in words."""
     size = dataset["width"]["median"], dataset["height"]["median"]
-    title = "# SYNTHETIC: models on drawn chests" if synthetic else "# Models on the official test split"
-    source = "Drawn phantoms: the figures say nothing about pneumonia." if synthetic else "Archive"
+    title = "# SYNTHETIC: models on estimated chests" if synthetic else "# Models on the official test split"
+    source = "Estimaten phantoms: the figures say nothing about pneumonia." if synthetic else "Archive"
     rows = [
         f"| {name} | {comparison['parameters'].get(name, comparison['parameters']['distilled']):,} | "
         + " | ".join(_cell(metrics[metric]) for metric in ("accuracy", "auroc", "sensitivity", "specificity"))
         + " |"
-        for name, metrics in drawn.items()
+        for name, metrics in estimated.items()
     ]
     lines = [
         title,
@@ -56,7 +54,7 @@ def comparison_report(
 
 
 def comparison_picture(
-    models: Mapping[str, Scored], drawn: Mapping[str, Mapping[str, Draw]], *, synthetic: bool
+    models: Mapping[str, Scored], estimated: Mapping[str, Mapping[str, Estimate]], *, synthetic: bool
 ) -> bytes:
     """PNG bytes: ROC of every model, and its metrics with 95% intervals."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
@@ -67,7 +65,7 @@ def comparison_picture(
         colour, points = COLOURS[number % len(COLOURS)], roc_points(scored)
         curve.plot(points.false_positive_rate, points.true_positive_rate, label=name, color=colour)
         for axes, metric in zip(metrics, ("auroc", "accuracy", "specificity"), strict=True):
-            found, interval = drawn[name][metric], drawn[name][metric].interval()
+            found, interval = estimated[name][metric], estimated[name][metric].interval()
             axes.plot([interval["low"], interval["high"]], [-number, -number], color=colour)
             axes.plot(found.value, -number, "o", color=colour)
             axes.set_title(f"{metric.replace('auroc', 'AUROC')}, 95% interval", fontsize=10)
@@ -76,12 +74,10 @@ def comparison_picture(
     curve.plot([0, 1], [0, 1], color="0.8", zorder=0)
     curve.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC", aspect="equal")
     curve.legend(fontsize=8)
-    png = BytesIO()
-    figure.savefig(png, format="png", dpi=110, metadata={"Software": None})
-    return png.getvalue()
+    return png(figure)
 
 
-def _cell(metric: Draw) -> str:
+def _cell(metric: Estimate) -> str:
     interval = metric.interval()
     return f"{metric.value:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
 from itertools import combinations
 from typing import Any
 
@@ -17,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation.metrics import Floats
+from cxr_distill.evaluation.bootstrap import Floats
+from cxr_distill.evaluation.figures import png
+from cxr_distill.nets.common.activation import class_activation
 from cxr_distill.nets.common.views import network_input
 
 TOP = 0.2  # share of an image that counts as looked at
@@ -43,8 +44,7 @@ def activation_maps(net: nn.Module, images: NDArray[np.uint8], *, batch_size: in
             for part in torch.from_numpy(images).split(batch_size):
                 logits = net(network_input(part))
                 shares = logits[:, 1:].softmax(dim=1)
-                weights = shares @ heads[0].weight[1:] - heads[0].weight[0]
-                evidence = torch.einsum("bchw,bc->bhw", caught.pop(), weights)
+                evidence = class_activation(caught.pop(), logits, heads[0].weight)
                 differences = (shares * logits[:, 1:]).sum(dim=1) - logits[:, 0]
                 # Bias and operating point are of no place: spread evenly.
                 offset = differences - evidence.mean(dim=(1, 2))
@@ -100,9 +100,7 @@ def maps_picture(
                 axes.imshow(maps[network][row], cmap="cividis", alpha=0.45)
     for axes, name in zip(grid[:, 0], ["image", *maps], strict=True):
         axes.set_ylabel(name, fontsize=8)
-    png = BytesIO()
-    figure.savefig(png, format="png", dpi=90, metadata={"Software": None})
-    return png.getvalue()
+    return png(figure, dpi=90)
 
 
 def overlap_table(maps: Mapping[str, Floats], files: list[str]) -> pd.DataFrame:

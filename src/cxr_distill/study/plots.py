@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cxr_distill.report.comparison import COLOURS
+from cxr_distill.evaluation.figures import COLOURS, png
 
 Figures = Mapping[str, Any]
 LOSSES = ("hinton", "blog")
 NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity"}
-
-
-def png(figure: Figure) -> bytes:
-    """The figure's PNG bytes; equal figures give equal bytes."""
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return file.getvalue()
-
-
-def svg(figure: Figure) -> bytes:
-    """The figure's SVG bytes, text as text; equal figures give equal bytes."""
-    file = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "study", "svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return file.getvalue()
 
 
 def _figure(width: float, height: float, title: str, *, synthetic: bool) -> Figure:

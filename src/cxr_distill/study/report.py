@@ -10,7 +10,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from cxr_distill.study import plots as plots
+from cxr_distill.evaluation.figures import svg
+from cxr_distill.study import plots
 
 Figures = Mapping[str, Any]
 METRICS = ("accuracy", "auroc", "sensitivity", "specificity")
@@ -98,7 +99,7 @@ def study_page(figures: Figures, dataset: Figures, *, synthetic: bool) -> str:
 
 def _embedded(section: Section, figures: Figures, *, synthetic: bool) -> str:
     assert section.picture is not None
-    drawn = b64encode(plots.svg(section.picture(figures, synthetic=synthetic))).decode()
+    drawn = b64encode(svg(section.picture(figures, synthetic=synthetic))).decode()
     caption = escape(section.caption)
     image = f'<img alt="{caption}" src="data:image/svg+xml;base64,{drawn}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

@@ -16,8 +16,9 @@ from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.evaluation import metrics
+from cxr_distill.evaluation.bootstrap import Estimate, Floats, mean_by_patient, patient_resamples, rounded
 from cxr_distill.evaluation.calibration import fit_temperature
-from cxr_distill.evaluation.metrics import Draw, Floats, Scored, rounded
+from cxr_distill.evaluation.metrics import Scored, calibration_error, estimate
 from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.study.params import AloneCell, StudyParams, TaughtCell
@@ -26,12 +27,9 @@ from cxr_distill.study.statistics import (
     balanced_log_loss,
     behaves_like,
     brier,
-    calibration_error,
     called_share,
     distances_to_teacher,
     effective_alpha,
-    mean_by_patient,
-    measure,
     over_seeds,
     same_images,
     scaled,
@@ -102,7 +100,7 @@ class Resampling:
 def resampling(network: Network, params: EvaluateParams) -> Resampling:
     """The resamples for the images that `network` was scored on."""
     val, test = (
-        metrics.patient_resamples(s.labels, s.patients, resamples=params.bootstrap_resamples, seed=params.seed)
+        patient_resamples(s.labels, s.patients, resamples=params.bootstrap_resamples, seed=params.seed)
         for s in (network.val, network.test)
     )
     return Resampling(val, test, params)
@@ -153,7 +151,7 @@ def students(found: Families, teacher: Network, draws: Resampling) -> tuple[Figu
         figures[name]["by_seed"] = {metric: [rounded(v) for v in each.seeds] for metric, each in over[name].items()}
         figures[name]["parameters"] = max(network.parameters for network in networks)
         figures[name]["validation"] = {metric: each.summary() for metric, each in validation.items()}
-    against = metrics.draw(teacher.test, draws.test)
+    against = metrics.estimates(teacher.test, draws.test)
     differences = {}
     for arch in sorted({name.split("-")[0] for name in found}):
         alone, taught = over[f"{arch}-baseline"], over[f"{arch}-distilled"]
@@ -166,17 +164,17 @@ def students(found: Families, teacher: Network, draws: Resampling) -> tuple[Figu
 
 
 def _metrics_over_seeds(scored: list[Scored], draws: Resampling, *, split: str) -> Figures:
-    each = [metrics.draw(one, getattr(draws, split)) for one in scored]
+    each = [metrics.estimates(one, getattr(draws, split)) for one in scored]
     picks = draws.picks(len(scored), split=split)
     return {metric: over_seeds([one[metric] for one in each], picks) for metric in metrics.METRICS}
 
 
 def teacher_figures(teacher: Network, draws: Resampling) -> Figures:
     """Section `teacher`: one network, so that its intervals are over patients alone."""
-    return {"parameters": teacher.parameters, **_plain(metrics.draw(teacher.test, draws.test))}
+    return {"parameters": teacher.parameters, **_plain(metrics.estimates(teacher.test, draws.test))}
 
 
-def _plain(drawn: Mapping[str, Draw]) -> Figures:
+def _plain(drawn: Mapping[str, Estimate]) -> Figures:
     return {metric: draw.summary() for metric, draw in drawn.items()}
 
 
@@ -192,8 +190,8 @@ def calibration(found: Families, teacher: Network, draws: Resampling) -> Figures
         figures[name] = {"temperature": rounded(float(np.mean(fitted)))}
         for state, scored in states.items():
             figures[name][state] = {
-                "ece": _over([measure(one, draws.test, calibration_error) for one in scored], draws),
-                "brier": _over([measure(one, draws.test, brier) for one in scored], draws),
+                "ece": _over([estimate(one, draws.test, calibration_error) for one in scored], draws),
+                "brier": _over([estimate(one, draws.test, brier) for one in scored], draws),
             }
         figures[name]["reliability"] = {
             state: {column: [rounded(v) for v in values] for column, values in _pooled(scored).items()}
@@ -211,7 +209,7 @@ def _pooled(scored: list[Scored]) -> pd.DataFrame:
     return metrics.reliability(Scored(*together))
 
 
-def _over(each: list[Draw], draws: Resampling, *, split: str = "test") -> dict[str, float]:
+def _over(each: list[Estimate], draws: Resampling, *, split: str = "test") -> dict[str, float]:
     if len(each) == 1:
         return each[0].summary()
     return over_seeds(each, draws.picks(len(each), split=split)).summary()
@@ -223,7 +221,7 @@ def operating_points(found: Families, teacher: Network, draws: Resampling) -> Fi
     for name, networks in _everyone(found, teacher).items():
         thresholds = [metrics.threshold_for_sensitivity(n.val, draws.params.sensitivity_target) for n in networks]
         each = [
-            metrics.draw(network.test, draws.test, threshold=threshold)
+            metrics.estimates(network.test, draws.test, threshold=threshold)
             for network, threshold in zip(networks, thresholds, strict=True)
         ]
         figures[name] = {
@@ -238,7 +236,8 @@ def subtypes(found: Families, teacher: Network, test_subtypes: NDArray[Any], dra
     shares = {kind: called_share(test_subtypes == kind, metrics.THRESHOLD) for kind in PNEUMONIAS}
     return {
         name: {
-            kind: _over([measure(n.test, draws.test, share) for n in networks], draws) for kind, share in shares.items()
+            kind: _over([estimate(n.test, draws.test, share) for n in networks], draws)
+            for kind, share in shares.items()
         }
         for name, networks in _everyone(found, teacher).items()
     }
@@ -259,10 +258,10 @@ def shortcuts(
     scored |= {name: [n.test for n in networks] for name, networks in _everyone(found, teacher).items()}
     return {
         "fitted_on": int(table["fitted"].sum()),
-        **{name: _plain(metrics.draw(one, draws.test)) for name, one in without.items()},
+        **{name: _plain(metrics.estimates(one, draws.test)) for name, one in without.items()},
         "strata": len(np.unique(strata)),
         "auroc_within_strata": {
-            name: _over([measure(one, draws.test, within) for one in each], draws) for name, each in scored.items()
+            name: _over([estimate(one, draws.test, within) for one in each], draws) for name, each in scored.items()
         },
     }
 
@@ -340,14 +339,14 @@ def blog(cells: Mapping[str, Network], draws: Resampling) -> Figures:
     rates = sorted({cell.learning_rate for _, _, cell in mine if cell.learning_rate})
     if len(rates) != 2 or not all(cell.learning_rate for _, _, cell in mine):
         raise CxrError("study/params.yaml: the cells of group blog need learning_rate, two different ones in all")
-    found: dict[tuple[str, str, str], list[dict[str, Draw]]] = defaultdict(list)
+    found: dict[tuple[str, str, str], list[dict[str, Estimate]]] = defaultdict(list)
     figures: Figures = {"cells": {}}
     for name, network, cell in mine:
         rate = "low" if cell.learning_rate == rates[0] else "high"
         how = cell.teacher_mode if isinstance(cell, TaughtCell) else "alone"
         matched = threshold_for_prevalence(network.val)
         at = {
-            point: metrics.draw(network.test, draws.test, threshold=threshold)
+            point: metrics.estimates(network.test, draws.test, threshold=threshold)
             for point, threshold in (("half", metrics.THRESHOLD), ("matched", matched))
         }
         for point, drawn in at.items():
@@ -372,7 +371,7 @@ def _group(cells: Mapping[str, Network], group: str) -> list[tuple[str, Network,
     ]
 
 
-def _mean_over_seeds(each: list[dict[str, Draw]], draws: Resampling) -> dict[str, Draw]:
+def _mean_over_seeds(each: list[dict[str, Estimate]], draws: Resampling) -> dict[str, Estimate]:
     picks = draws.picks(len(each), split="test")
     return {metric: over_seeds([one[metric] for one in each], picks).draw for metric in metrics.METRICS}
 
@@ -388,7 +387,7 @@ def ablation(cells: Mapping[str, Network], found: Families, draws: Resampling) -
     if last.cell and (full := found.get(f"{last.cell.arch}-{kind}")):
         mine["full_schedule"] = list(full.values())
     drawn = {
-        name: _mean_over_seeds([metrics.draw(n.test, draws.test) for n in networks], draws)
+        name: _mean_over_seeds([metrics.estimates(n.test, draws.test) for n in networks], draws)
         for name, networks in mine.items()
     }
     steps: Figures = {
@@ -404,8 +403,8 @@ def ablation(cells: Mapping[str, Network], found: Families, draws: Resampling) -
     return steps
 
 
-def _log_loss(networks: list[Network], draws: Resampling) -> Draw:
-    each = [measure(network.val, draws.val, balanced_log_loss) for network in networks]
+def _log_loss(networks: list[Network], draws: Resampling) -> Estimate:
+    each = [estimate(network.val, draws.val, balanced_log_loss) for network in networks]
     return over_seeds(each, draws.picks(len(each), split="val")).draw
 
 
@@ -435,7 +434,7 @@ def grid(cells: Mapping[str, Network], teacher_val: Floats, draws: Resampling) -
     for key, networks in sorted(points.items()):
         loss, alpha, temperature = key
         classes = networks[0].val_logits.shape[1]
-        test = _mean_over_seeds([metrics.draw(n.test, draws.test) for n in networks], draws)
+        test = _mean_over_seeds([metrics.estimates(n.test, draws.test) for n in networks], draws)
         gap = losses[key] - losses[best]
         figures[_point_name(key)] = entry = {
             "loss": loss,
@@ -466,8 +465,8 @@ def grid(cells: Mapping[str, Network], teacher_val: Floats, draws: Resampling) -
     return {"best_on_validation": _point_name(best), **agreement, "points": figures}
 
 
-def _drawn(values: Floats) -> Draw:
-    return Draw(float(values[0]), values[1:])
+def _drawn(values: Floats) -> Estimate:
+    return Estimate(float(values[0]), values[1:])
 
 
 def _agreement(measured: list[Figures]) -> Figures:
@@ -482,7 +481,9 @@ def _agreement(measured: list[Figures]) -> Figures:
     }
     gaps["predicted_minus_nominal"] = gaps["predicted"] - gaps["nominal"]
     picks = seed_picks(len(told), resamples=2000, seed=0)  # over points
-    return {"measured_alpha_off": {name: Draw(float(gap.mean()), picks @ gap).summary() for name, gap in gaps.items()}}
+    return {
+        "measured_alpha_off": {name: Estimate(float(gap.mean()), picks @ gap).summary() for name, gap in gaps.items()}
+    }
 
 
 def _point_of(network: Network) -> Point:

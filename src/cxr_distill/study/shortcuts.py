@@ -36,19 +36,6 @@ def known_sizes(index: pd.DataFrame, geometry: pd.DataFrame) -> Floats:
     return own
 
 
-def geometry_model(sizes: Floats, labels: Ints, fitted: NDArray[np.bool_]) -> Floats:
-    """P(pneumonia) (N,) by logistic regression on width and height (N, 2), classes weighted alike, on rows `fitted`.
-
-    NaN where the size is.
-    """
-    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-    model.fit(sizes[fitted], labels[fitted])
-    p = np.full(len(sizes), np.nan)
-    known = ~np.isnan(sizes).any(axis=1)
-    p[known] = model.predict_proba(sizes[known])[:, 1]
-    return p
-
-
 def thumbnails(images: NDArray[np.uint8]) -> Floats:
     """Features (N, THUMBNAIL^2): means of blocks of uint8 `images` (N, S, S), each image to zero mean, unit spread."""
     rows = [_block_means(image.astype(float), THUMBNAIL).ravel() for image in images]

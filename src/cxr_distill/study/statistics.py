@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,10 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation.metrics import CALIBRATION_BINS, DIGITS, Draw, Floats, Scored, rounded, weighted_auroc
+from cxr_distill.evaluation.bootstrap import DIGITS, Estimate, Floats, rounded
+from cxr_distill.evaluation.metrics import Scored, Statistic, weighted_auroc
 
 EPSILON = 1e-12  # keeps the logarithm of a probability finite
-
-Statistic = Callable[[Scored, Floats], Floats]
-"""Values (B,) under weights (B, N)."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class OverSeeds:
     """A figure of one student over its seeds: per seed, and with its resamples of seeds and patients."""
 
     seeds: Floats  # (S,)
-    draw: Draw
+    draw: Estimate
 
     def summary(self) -> dict[str, float]:
         """{mean, sd, low, high, seeds}: sd between seeds, and the 95% interval over seeds and patients."""
@@ -37,18 +34,13 @@ class OverSeeds:
         }
 
 
-def measure(scored: Scored, weights: Floats, statistic: Statistic) -> Draw:
-    """A statistic on the images as they are and in each resample `weights` (B, N)."""
-    return Draw(float(statistic(scored, np.ones((1, len(scored.labels))))[0]), statistic(scored, weights))
-
-
 def seed_picks(seeds: int, *, resamples: int, seed: int) -> Floats:
     """The share of each seed when `seeds` of them are drawn with replacement: (resamples, seeds), rows sum to one."""
     draws = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
     return draws / seeds
 
 
-def over_seeds(draws: Sequence[Draw], picks: Floats) -> OverSeeds:
+def over_seeds(draws: Sequence[Estimate], picks: Floats) -> OverSeeds:
     """The mean over seeds of one figure, in resamples of seeds and of patients at once (a hierarchical bootstrap).
 
     `draws`: one per seed, all from the same resamples of patients; `picks` (B, S) from `seed_picks`. With the same
@@ -56,7 +48,7 @@ def over_seeds(draws: Sequence[Draw], picks: Floats) -> OverSeeds:
     """
     mixed = np.einsum("bs,sb->b", picks, np.stack([draw.resamples for draw in draws]))
     seeds = np.array([draw.value for draw in draws])
-    return OverSeeds(seeds, Draw(float(seeds.mean()), mixed))
+    return OverSeeds(seeds, Estimate(float(seeds.mean()), mixed))
 
 
 def effective_alpha(alpha: float, temperature: float, *, classes: int) -> float:
@@ -102,15 +94,6 @@ def balanced_log_loss(scored: Scored, weights: Floats) -> Floats:
 def brier(scored: Scored, weights: Floats) -> Floats:
     """Mean squared error of P(pneumonia) (B,) under weights (B, N)."""
     error: Floats = (weights @ (scored.probabilities - scored.labels) ** 2) / weights.sum(axis=1)
-    return error
-
-
-def calibration_error(scored: Scored, weights: Floats) -> Floats:
-    """`metrics.expected_calibration_error` (B,) under weights (B, N)."""
-    edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
-    in_bin = np.eye(CALIBRATION_BINS)[np.digitize(scored.probabilities, edges)]
-    gaps = weights @ (in_bin * (scored.probabilities - scored.labels)[:, None])
-    error: Floats = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
     return error
 
 
@@ -169,14 +152,6 @@ def auroc_within(strata: NDArray[np.int64]) -> Statistic:
         return result
 
     return within
-
-
-def mean_by_patient(values: Floats, patients: NDArray[Any], *, resamples: int, seed: int) -> Draw:
-    """The mean of `values` (N,), in resamples of whole patients."""
-    keys, patient = np.unique(patients, return_inverse=True)
-    counts = np.random.default_rng(seed).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=resamples)
-    weights = counts[:, patient].astype(np.float64)
-    return Draw(float(values.mean()), (weights @ values) / weights.sum(axis=1))
 
 
 def same_images(predictions: Mapping[str, Scored]) -> None:
