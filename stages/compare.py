@@ -16,7 +16,8 @@ def main() -> None:
     sets = yaml.safe_load(Path("params.yaml").read_text())["param_sets"]
 
     from cxr_distill.base.files import write_bytes, write_json, write_table
-    from cxr_distill.evaluation.predictions import COLUMNS, read_csv, read_index, scored_split
+    from cxr_distill.base.tables import read_csv, read_index
+    from cxr_distill.evaluation.predictions import COLUMNS, scored_split
     from cxr_distill.report.compare import MODELS, compare, estimate_all, geometry_only, temperature_table
     from cxr_distill.report.comparison import comparison_picture, comparison_report
 
@@ -28,7 +29,7 @@ def main() -> None:
     models = {name: scored_split(table, "test") for name, table in tables.items()}
     estimated = estimate_all(models, resamples=params.bootstrap_resamples, seed=params.seed)
     parameters = {name: json.loads(Path(f"metrics/{name}.json").read_text())["parameters"] for name in MODELS}
-    dataset = json.loads(Path("metrics/dataset.json").read_text())
+    dataset = json.loads(Path("data/dataset.json").read_text())
     comparison = compare(models, estimated, parameters=parameters)
     if geometry := geometry_only(read_index(Path("data/index.csv"))):
         comparison["geometry_only"] = geometry

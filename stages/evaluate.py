@@ -25,10 +25,11 @@ def main() -> None:
     import pandas as pd
 
     from cxr_distill.base.files import write_bytes, write_json, write_table
+    from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation import metrics
     from cxr_distill.evaluation.examples import example_picture
-    from cxr_distill.evaluation.predictions import predictions_table, read_index, scored_split
+    from cxr_distill.evaluation.predictions import predictions_table, scored_split
     from cxr_distill.nets.common.layers import count_parameters, load_weights
     from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.nets.student.network import build_student

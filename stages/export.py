@@ -17,8 +17,9 @@ def main() -> None:
     synthetic = synthetic_data()
 
     from cxr_distill.base.files import file_sha256, write_bytes, write_json
+    from cxr_distill.base.tables import read_csv
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.evaluation.predictions import COLUMNS, read_csv, scored_split
+    from cxr_distill.evaluation.predictions import COLUMNS, scored_split
     from cxr_distill.nets.common.layers import load_weights
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.release.build import check_release, make_release
@@ -31,7 +32,8 @@ def main() -> None:
         for split in ("train", "val", "test")
     }
     predictions = read_csv(Path("predictions/distilled.csv"), COLUMNS)
-    dataset, evaluation = (json.loads(Path(f"metrics/{name}.json").read_text()) for name in ("dataset", "distilled"))
+    dataset = json.loads(Path("data/dataset.json").read_text())
+    evaluation = json.loads(Path("metrics/distilled.json").read_text())
     files, facts = make_release(
         net,
         images["train"],

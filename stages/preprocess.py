@@ -22,7 +22,7 @@ def main() -> None:
         rows = (index["split"] == split).to_numpy()
         write_tensors(Path(f"data/tensors/{split}.safetensors"), {"images": pixels[rows], "labels": labels[rows]})
     write_table(Path("data/index.csv"), index)
-    write_json(Path("metrics/dataset.json"), summary)
+    write_json(Path("data/dataset.json"), summary)
 
 
 if __name__ == "__main__":

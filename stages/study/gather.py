@@ -27,8 +27,9 @@ def main() -> None:
         raise CxrError(f"study/cells holds networks that study/params.yaml lacks; delete {', '.join(sorted(stray))}")
 
     from cxr_distill.base.files import write_bytes, write_json
+    from cxr_distill.base.tables import read_csv, read_index
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.evaluation.predictions import COLUMNS, LOGITS, read_csv, read_index, scored_split
+    from cxr_distill.evaluation.predictions import COLUMNS, LOGITS, scored_split
     from cxr_distill.study.collapse import collapse
     from cxr_distill.study.plots import grid_picture, seeds_picture
     from cxr_distill.study.report import study_markdown, study_page
@@ -53,7 +54,7 @@ def main() -> None:
         params=params,
         evaluate=evaluate,
     )
-    dataset = json.loads(Path("metrics/dataset.json").read_text())
+    dataset = json.loads(Path("data/dataset.json").read_text())
     synthetic = source == "phantom"
     write_json(Path("metrics/study.json"), figures)
     report = study_markdown(figures, dataset, synthetic=synthetic)

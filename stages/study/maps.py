@@ -22,9 +22,10 @@ def main() -> None:
     }
 
     from cxr_distill.base.files import write_bytes, write_table
+    from cxr_distill.base.tables import read_csv
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.examples import chosen_examples
-    from cxr_distill.evaluation.predictions import COLUMNS, read_csv, scored_split
+    from cxr_distill.evaluation.predictions import COLUMNS, scored_split
     from cxr_distill.nets.common.layers import load_weights
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.nets.teacher.network import load_teacher

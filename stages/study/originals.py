@@ -15,8 +15,8 @@ def main() -> None:
     at_hand = os.environ.get("CXR_ORIGINALS")
 
     from cxr_distill.base.files import write_table
+    from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.evaluation.predictions import read_index
     from cxr_distill.nets.common.layers import load_weights
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.nets.teacher.network import load_teacher

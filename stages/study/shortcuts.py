@@ -11,9 +11,9 @@ def main() -> None:
     import numpy as np
 
     from cxr_distill.base.files import write_table
+    from cxr_distill.base.tables import read_csv, read_index
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.geometry import geometry_model
-    from cxr_distill.evaluation.predictions import read_csv, read_index
     from cxr_distill.study.shortcuts import (
         classical_model,
         known_sizes,

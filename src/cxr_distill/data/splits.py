@@ -28,7 +28,7 @@ COLUMNS = ["file", "label", "subtype", "patient", "split", "width", "height", "m
 def read_archive(
     path: Path, params: PreprocessParams, expected: SplitCounts
 ) -> tuple[pd.DataFrame, NDArray[Any], dict[str, Any]]:
-    """Index (COLUMNS), grey uint8 pixels (N, S, S) in its order, and the summary for metrics/dataset.json.
+    """Index (COLUMNS), grey uint8 pixels (N, S, S) in its order, and the summary for data/dataset.json.
 
     Raises CxrError naming every file that is corrupt, empty, no image, too large, or has a twin of another class.
     """
@@ -105,7 +105,7 @@ def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: floa
 
 
 def summarise(index: pd.DataFrame, archive: Path, image_size: int) -> dict[str, Any]:
-    """What metrics/dataset.json shows: which archive this was, and what came out of it."""
+    """What data/dataset.json shows: which archive this was, and what came out of it."""
 
     def spread(values: pd.Series[Any]) -> dict[str, int]:
         return {"min": int(values.min()), "median": int(values.median()), "max": int(values.max())}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,22 +12,6 @@ from cxr_distill.evaluation.metrics import Scored
 
 LOGITS = [f"logit_{name}" for name in CLASSES]
 COLUMNS = ["split", "file", "patient", "subtype", "label", "p_pneumonia", *LOGITS]
-
-
-def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A CSV that must have `columns`. Raises CxrError if it is missing, damaged or lacks one."""
-    try:
-        table = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
-    except (OSError, ValueError) as error:
-        raise CxrError(f"cannot read {path}: {' '.join(str(error).split())}; run `dvc repro`") from error
-    if missing := sorted(set(columns) - set(table)):
-        raise CxrError(f"{path} lacks {', '.join(missing)}; run `dvc repro`")
-    return table
-
-
-def read_index(path: Path) -> pd.DataFrame:
-    """The index of images that preprocessing wrote."""
-    return read_csv(path, ["file", "label", "subtype", "patient", "split", "width", "height"])
 
 
 def predictions_table(
