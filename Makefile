@@ -46,10 +46,11 @@ $(MODULES): app/package-lock.json
 proof: $(READY) ## that CI re-runs what a change reaches, and no more: pull requests on phantoms, minutes
 	$(RUN) CXR_CI_REPORT=reports/ci.md python -m pytest tests/test_ci.py
 
-lint: $(READY)  ## format check, lint, types
+lint: $(READY)  ## format check, lint, types, which room may import which
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
+	$(RUN) PYTHONPATH=src lint-imports
 
 repro: $(READY) ## the real pipeline (Kaggle, or CXR_ARCHIVE=/path/to.zip)
 	$(RUN) dvc repro
@@ -87,4 +88,4 @@ fuzz: $(READY)  ## fuzz archive, decoder, films and parameters for MINUTES each
 	$(RUN) bash -euo pipefail -c 'python -m benchmarks.fuzz $(MINUTES) | tee reports/fuzz.md'
 
 clean:          ## remove what demo and the tools left
-	rm -rf .demo .audit .screen app/dist app/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .demo .audit .screen app/dist app/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
