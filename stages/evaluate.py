@@ -24,7 +24,7 @@ def main() -> None:
 
     import pandas as pd
 
-    from cxr_distill.base.files import write_bytes, write_json, write_table
+    from cxr_distill.base.files import file_sha256, write_bytes, write_json, write_table
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation import metrics
@@ -59,8 +59,12 @@ def main() -> None:
     }
 
     write_table(PREDICTIONS / f"{name}.csv", predictions)
-    size = {"parameters": count_parameters(net), "megabytes": metrics.rounded(weights.stat().st_size / 1e6)}
-    write_json(Path(f"metrics/{name}.json"), {**size, **figures})
+    file = {
+        "parameters": count_parameters(net),
+        "megabytes": metrics.rounded(weights.stat().st_size / 1e6),
+        "weights_sha256": file_sha256(weights),  # reports name the file that they speak of
+    }
+    write_json(Path(f"metrics/{name}.json"), {**file, **figures})
     write_table(Path(f"plots/roc/{name}.csv"), metrics.roc_points(test), digits=6)
     write_table(Path(f"plots/precision_recall/{name}.csv"), metrics.precision_recall_points(test), digits=6)
     write_table(Path(f"plots/reliability/{name}.csv"), metrics.reliability(test), digits=6)
