@@ -73,6 +73,16 @@ def test_deps_name_every_file_that_the_stage_imports_and_nothing_else(stage: str
     assert len(named) <= 8
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_name_every_section_that_the_stage_loads(stage: str) -> None:
+    calls = [
+        node for node in ast.walk(ast.parse(source_of(module_of(stage)).read_text())) if isinstance(node, ast.Call)
+    ]
+    loaded = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load_params"]
+    sections = {name.value.split(".")[0] for name in loaded if isinstance(name, ast.Constant)}
+    assert sections and sections <= {str(name).split(".")[0] for name in definition(stage)["params"]}
+
+
 def test_training_depends_on_no_evaluation_report_or_download() -> None:
     for stage in TRAINING:
         deps = " ".join(code_deps(stage))
