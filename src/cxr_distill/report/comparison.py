@@ -18,8 +18,8 @@ def comparison_report(
 ) -> str:  # fmt: skip
     """Markdown: where the data came from, one row per model with 95% intervals, paired differences in words."""
     size = dataset["width"]["median"], dataset["height"]["median"]
-    title = "# SYNTHETIC: models on estimated chests" if synthetic else "# Models on the official test split"
-    source = "Estimaten phantoms: the figures say nothing about pneumonia." if synthetic else "Archive"
+    title = "# SYNTHETIC: models on drawn chests" if synthetic else "# Models on the official test split"
+    source = "Drawn phantoms: the figures say nothing about pneumonia." if synthetic else "Archive"
     rows = [
         f"| {name} | {comparison['parameters'].get(name, comparison['parameters']['distilled']):,} | "
         + " | ".join(_cell(metrics[metric]) for metric in ("accuracy", "auroc", "sensitivity", "specificity"))
