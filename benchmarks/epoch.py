@@ -36,7 +36,8 @@ from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
 from cxr_distill.nets.teacher.params import TeacherParams
-from cxr_distill.training.loop import Images, ViewData, quiet_lightning, set_allocator
+from cxr_distill.training.data import Images, ViewData
+from cxr_distill.training.loop import quiet_lightning, set_allocator
 from demo.workspace import ROOT
 
 ROUNDS = 5

@@ -8,9 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from hashlib import md5
 from pathlib import Path
 from threading import Thread
 from typing import Any, NoReturn
@@ -24,15 +26,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import ParamsT, parse
 
-# Of addresses, not of memory: at the committed sizes 4.4 GiB, of which PyTorch's CUDA build maps most before any work.
+# Addresses, not memory. The committed sizes need 4.4 GiB; PyTorch's CUDA build maps most of it when it is imported.
 ADDRESS_SPACE = 5 << 30
 NO_MEMORY = (
     "allocate memory|out of memory|bad_alloc|failed to map segment|start new thread|could not create a primitive"
 )
 _SAY_NO_MEMORY = b"\nerror: out of memory; close other programs or make batch_size or image_size smaller\n"
 
-# A thread of PyTorch that waits for its next piece of work spins. Spinning for less costs nothing alone, and leaves
-# the core to whatever runs beside: two trainings at once on two cores take 1.8 times one, not 3 times.
+RESUME, FINISHED = Path(".resume"), "finished"
+
+# A thread of PyTorch spins while it waits for its next piece of work. A shorter spin leaves the core to other programs:
+# two trainings at once on two cores take 1.8 times the time of one, not 3 times.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
@@ -59,20 +63,25 @@ def _read_params(section: str) -> Any:
 
 
 def resume_folder(name: str) -> Path:
-    """Where the training of `name` leaves what it can go on from if it is killed.
+    """Where the training of `name` leaves the checkpoint from which it goes on if it is killed.
 
-    What was left there before dvc.lock was last written belongs to a run that came to its end: it is removed, so that
+    If `note_finished` was called there and dvc.lock has that result, the run is over: the folder is emptied, so that
     `dvc repro --force` trains again.
     """
-    folder, lock = Path(".resume") / name, Path("dvc.lock")
-    for left in folder.glob("*"):
-        if lock.exists() and left.stat().st_mtime < lock.stat().st_mtime:
-            left.unlink()
+    folder, lock = RESUME / name, Path("dvc.lock")
+    note = folder / FINISHED
+    if note.exists() and lock.exists() and note.read_text() in lock.read_text():
+        shutil.rmtree(folder)
     return folder
 
 
+def note_finished(name: str, weights: Path) -> None:
+    """Remember in the folder of `resume_folder` that the training of `name` ended in the file `weights`."""
+    (RESUME / name / FINISHED).write_text(md5(weights.read_bytes()).hexdigest())
+
+
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a stage; whatever a user can put right becomes one line on stderr and exit status 1, Ctrl-C 130.
+    """Run a stage. An error that a user can correct becomes one line on stderr and exit status 1; Ctrl-C gives 130.
 
     Ends the process if the DVC that started it dies.
     """
@@ -96,7 +105,7 @@ def run(main: Callable[[], None]) -> NoReturn:
 
 
 def _enough_address_space() -> None:
-    # Where it ends in the middle of an import, Python 3.11 can loop for ever instead of raising MemoryError.
+    # Python 3.11 can loop for ever, instead of raising MemoryError, if addresses run out during an import.
     limit = psutil.Process().rlimit(psutil.RLIMIT_AS)[0] if hasattr(psutil, "RLIMIT_AS") else -1
     if 0 <= limit < ADDRESS_SPACE:
         raise CxrError(
@@ -106,7 +115,7 @@ def _enough_address_space() -> None:
 
 
 def _no_memory(error: BaseException | None) -> bool:
-    # Each library words it in its own way, and wraps it in whatever it was at.
+    # Each library has its own words for it, and its own exceptions around it.
     while error is not None:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             return True
@@ -124,14 +133,14 @@ def _stop(reason: str, status: int = 1) -> NoReturn:
 
 
 def _die_with_dvc() -> None:
-    # `kill -9` of dvc does not reach its children, and a training that nobody waits for blocks the next one.
+    # `kill -9` of dvc does not reach its children, and a training that nobody waits for slows the next one.
     above = [process for process in psutil.Process().parents()[:2] if _is_of_dvc(process)]
     if above:
         Thread(target=_follow, args=(above[0],), daemon=True).start()
 
 
 def _is_of_dvc(process: psutil.Process) -> bool:
-    # Past a shell between, and from one process of a distributed training to the one that started it.
+    # There may be a shell between; in distributed training, the parent is the process that started this one.
     try:
         return any(Path(word).name == "dvc" or word.startswith("stages.") for word in process.cmdline()[:4])
     except psutil.Error:

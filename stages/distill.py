@@ -6,7 +6,7 @@ from pathlib import Path
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.nets.common.params import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
 from cxr_distill.nets.student.params import StudentParams
-from stages import load_params, resume_folder, run
+from stages import load_params, note_finished, resume_folder, run
 
 TEACHER = Path("models/teacher.safetensors")
 TRAIN = Path("data/tensors/train.safetensors")
@@ -25,13 +25,16 @@ def main() -> None:
     from cxr_distill.distill.targets import read_soft_targets, target_key
     from cxr_distill.distill.task import DistillationTask
     from cxr_distill.nets.common.layers import write_weights
+    from cxr_distill.nets.common.precision import trained_with
     from cxr_distill.nets.student.network import build_student
-    from cxr_distill.training.loop import fit, read_images
+    from cxr_distill.training.data import read_images
+    from cxr_distill.training.loop import fit
 
     train, val = read_images(TRAIN), read_images(Path("data/tensors/val.safetensors"))
     key = target_key(teacher=TEACHER, train=TRAIN, views=views)
     targets = read_soft_targets(Path("data/soft_targets.safetensors"), key, count=soft.count)
     task = DistillationTask(build_student(params), params, distill)
+    run_name = name or "distilled"
     history = fit(
         task,
         train,
@@ -41,10 +44,12 @@ def main() -> None:
         trainer,
         view_count=soft.count,
         teacher=targets,
-        resume=resume_folder(name or "distilled"),
+        resume=resume_folder(run_name),
     )
-    write_weights(task.net, Path(f"models/sets/{name}.safetensors" if name else "models/distilled.safetensors"))
-    write_table(Path(f"plots/history/{name or 'distilled'}.csv"), history)
+    weights = Path(f"models/sets/{name}.safetensors" if name else "models/distilled.safetensors")
+    write_weights(task.net, weights, trained=trained_with(trainer))
+    write_table(Path(f"plots/history/{run_name}.csv"), history)
+    note_finished(run_name, weights)
 
 
 if __name__ == "__main__":

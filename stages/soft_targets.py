@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cxr_distill.nets.common.params import SoftTargetParams, ViewParams
+from cxr_distill.nets.common.params import SoftTargetParams, TrainerParams, ViewParams
 from cxr_distill.nets.teacher.params import TeacherParams
 from stages import load_params, run
 
@@ -14,14 +14,23 @@ def main() -> None:
     params = load_params("soft_targets", SoftTargetParams)
     teacher = load_params("teacher", TeacherParams)
     views = load_params("views", ViewParams)
+    trainer = load_params("trainer", TrainerParams)
+
+    import torch
 
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.distill.targets import make_soft_targets, target_key, write_soft_targets
+    from cxr_distill.distill.targets import target_key, write_soft_targets
+    from cxr_distill.nets.common.precision import processor, resolved
     from cxr_distill.nets.teacher.network import load_teacher
+    from cxr_distill.nets.teacher.soft_targets import make_soft_targets
+    from cxr_distill.training.sampling import balanced_order
 
     train, _ = read_tensors(TRAIN)
+    rows = balanced_order(torch.from_numpy(train["labels"]), seed=0, epoch=0)
+    precision = resolved(trainer.precision)
+    print(f"precision: {precision} on {processor()}", flush=True)
     net = load_teacher(teacher, TEACHER)
-    logits = make_soft_targets(net, train["images"], train["labels"], views, count=params.count)
+    logits = make_soft_targets(net, train["images"], rows, views, count=params.count, precision=precision)
     key = target_key(teacher=TEACHER, train=TRAIN, views=views)
     write_soft_targets(Path("data/soft_targets.safetensors"), logits, key)
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from stages import load_params, resume_folder, run
+from stages import load_params, note_finished, resume_folder, run
+
+WEIGHTS = Path("models/teacher.safetensors")
 
 
 def main() -> None:
@@ -15,15 +17,18 @@ def main() -> None:
 
     from cxr_distill.base.files import write_table
     from cxr_distill.nets.common.layers import write_weights
+    from cxr_distill.nets.common.precision import trained_with
     from cxr_distill.nets.teacher.network import build_teacher
-    from cxr_distill.training.loop import fit, read_images
+    from cxr_distill.training.data import read_images
+    from cxr_distill.training.loop import fit
     from cxr_distill.training.task import CrossEntropyTask
 
     train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_teacher(params), params)
     history = fit(task, train, val, views, balance, trainer, resume=resume_folder("teacher"), low_memory=True)
-    write_weights(task.net, Path("models/teacher.safetensors"))
+    write_weights(task.net, WEIGHTS, trained=trained_with(trainer))
     write_table(Path("plots/history/teacher.csv"), history)
+    note_finished("teacher", WEIGHTS)
 
 
 if __name__ == "__main__":

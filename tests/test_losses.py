@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.distill.losses import distillation_losses, kl_divergence
 from cxr_distill.distill.params import DistillParams
-from cxr_distill.training.sampling import balanced_weights, screening_losses
+from cxr_distill.training.operating_point import balanced_weights, screening_losses
 
 STUDENT = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=torch.float64)
 TEACHER = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]], dtype=torch.float64)
@@ -84,3 +85,12 @@ def test_screening_loss_is_the_log_loss_of_p_pneumonia_and_blind_to_which_pneumo
     assert torch.allclose(screening_losses(logits, labels).double(), expected.double(), atol=1e-5)
     swapped = torch.tensor([0, 2, 1])[labels]
     assert torch.equal(screening_losses(logits, labels), screening_losses(logits, swapped))
+
+
+def test_label_smoothing_reaches_the_cross_entropy_of_distillation() -> None:
+    logits, teacher = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0)).unbind()
+    labels = torch.tensor([0, 1, 2, 0])
+    params = DistillParams(alpha=0.0, temperature=1.0, loss="hinton")
+    smooth = distillation_losses(logits, teacher, labels, params, label_smoothing=0.2)["loss"]
+    assert torch.equal(smooth, cross_entropy(logits, labels, label_smoothing=0.2))
+    assert smooth != distillation_losses(logits, teacher, labels, params)["loss"]

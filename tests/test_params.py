@@ -12,6 +12,7 @@ from conftest import ROOT
 from demo.workspace import merge
 
 BAD = [
+    ("train_teacher", {"balance": {"classes": False}}, "balance"),
     ("distill", {"distill": {"alpha": "abc"}}, "distill.alpha"),
     ("distill", {"distill": {"alpha": 1.5}}, "distill.alpha"),
     ("distill", {"distill": {"alpha": True}}, "distill.alpha"),

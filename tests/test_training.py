@@ -19,8 +19,9 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import parse
 from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.distill.params import DistillParams
-from cxr_distill.distill.targets import make_soft_targets, read_soft_targets, target_key, write_soft_targets
+from cxr_distill.distill.targets import read_soft_targets, target_key, write_soft_targets
 from cxr_distill.distill.task import DistillationTask
+from cxr_distill.nets.common.batchnorm import estimate_batchnorm
 from cxr_distill.nets.common.layers import count_parameters, load_weights, write_weights
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
@@ -29,16 +30,12 @@ from cxr_distill.nets.student.network import MAX_STUDENT_PARAMETERS, build_stude
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
 from cxr_distill.nets.teacher.params import TeacherParams
-from cxr_distill.training.loop import Images, ViewData, fit
-from cxr_distill.training.operating_point import set_operating_point
-from cxr_distill.training.sampling import (
-    balanced_order,
-    balanced_weights,
-    estimate_batchnorm,
-    film_quality,
-    overlap_weights,
-    screening_losses,
-)
+from cxr_distill.nets.teacher.soft_targets import make_soft_targets
+from cxr_distill.training.data import Images, ViewData
+from cxr_distill.training.film_quality import film_quality, overlap_weights
+from cxr_distill.training.loop import fit
+from cxr_distill.training.operating_point import balanced_weights, screening_losses, set_operating_point
+from cxr_distill.training.sampling import balanced_order
 from cxr_distill.training.task import CrossEntropyTask
 
 FIT = {
@@ -213,11 +210,11 @@ def test_the_operating_point_undoes_a_bias_and_is_kept_with_the_weights(tmp_path
 def test_batchnorm_takes_the_statistics_of_balanced_training_images() -> None:
     pixels, labels = torch.from_numpy(TRAIN.pixels), torch.from_numpy(TRAIN.labels).long()
     net = nn.Sequential(nn.BatchNorm2d(1)).eval()
-    estimate_batchnorm(net, pixels, labels)
     rows = balanced_order(labels, seed=0, epoch=0)
+    estimate_batchnorm(net, pixels, rows)
     assert torch.allclose(net[0].running_mean, to_input(pixels[rows]).mean(), atol=1e-5)
     assert not net.training
-    estimate_batchnorm(net, pixels, labels, view=(view := draw_view(48, VIEWS, number=0)))
+    estimate_batchnorm(net, pixels, rows, view=(view := draw_view(48, VIEWS, number=0)))
     assert torch.allclose(net[0].running_mean, apply_view(pixels[rows], view.rows(rows)).mean(), atol=1e-5)
 
 
@@ -226,7 +223,8 @@ def test_batchnorm_of_a_trained_network_is_that_of_images_or_of_views(source: st
     balance = BALANCE.model_copy(update={"batchnorm": source, "widths": []})
     fit(CrossEntropyTask(net := build_student(STUDENT), STUDENT), TRAIN, VAL, VIEWS, balance, TRAINER)
     kept = net[2].running_mean.clone()
-    estimate_batchnorm(net, torch.from_numpy(TRAIN.pixels), torch.from_numpy(TRAIN.labels).long())
+    rows = balanced_order(torch.from_numpy(TRAIN.labels), seed=0, epoch=0)
+    estimate_batchnorm(net, torch.from_numpy(TRAIN.pixels), rows)
     assert torch.equal(kept, net[2].running_mean) == (source == "images")
 
 
@@ -307,7 +305,9 @@ def test_soft_targets_of_another_teacher_or_view_are_refused(tmp_path: Path) -> 
     student = build_student(STUDENT)
     write_weights(student, teacher)
     write_tensors(train, {"images": TRAIN.pixels})
-    logits = make_soft_targets(student, TRAIN.pixels, TRAIN.labels, VIEWS, count=2)
+    logits = make_soft_targets(
+        student, TRAIN.pixels, balanced_order(torch.from_numpy(TRAIN.labels), seed=0, epoch=0), VIEWS, count=2
+    )
     key = target_key(teacher=teacher, train=train, views=VIEWS)
     write_soft_targets(file, logits, key)
     assert np.array_equal(read_soft_targets(file, key, count=2), logits)

@@ -1,6 +1,6 @@
-"""A teacher's logits for views of the training images, kept with the key of what they were made from.
+"""The file of soft targets: a teacher's logits for views of the training images, with what they were made from.
 
-Logits are worth keeping only with the view that they belong to: the key covers the teacher's weights, the images and
+Logits belong to one view of one image by one teacher. The file's key covers the teacher's weights, the images and
 every knob of the views, and a file with another key is refused.
 """
 
@@ -10,22 +10,16 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
-from tqdm import trange
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
 from cxr_distill.base.tensors import read_tensors, write_tensors
-from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.common.params import ViewParams
-from cxr_distill.nets.common.views import draw_view
-from cxr_distill.training.sampling import estimate_batchnorm
 
 
 def target_key(*, teacher: Path, train: Path, views: ViewParams) -> dict[str, str]:
-    """What soft targets depend on: hashes of the weights file and the training tensors, and the views' knobs."""
+    """What soft targets depend on: SHA-256 of the weights file, of the training tensors, and of the views' knobs."""
     return {
         "teacher": file_sha256(teacher),
         "train": file_sha256(train),
@@ -33,28 +27,13 @@ def target_key(*, teacher: Path, train: Path, views: ViewParams) -> dict[str, st
     }
 
 
-def make_soft_targets(
-    teacher: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.uint8], views: ViewParams, *, count: int
-) -> NDArray[np.float32]:
-    """Teacher logits float32 (count, N, 3) for views 0..count-1 of grey uint8 `images` (N, S, S) with `labels` (N,)."""
-    estimate_batchnorm(
-        teacher, torch.from_numpy(images), torch.from_numpy(labels), view=draw_view(len(images), views, number=0)
-    )
-    return np.stack(
-        [
-            predict_logits(teacher, images, view=draw_view(len(images), views, number=number))
-            for number in trange(count, desc="soft targets", unit="view")
-        ]
-    )
-
-
 def write_soft_targets(path: Path, logits: NDArray[np.float32], key: dict[str, str]) -> None:
-    """Logits (V, N, 3) and their key as safetensors."""
+    """Write logits float32 (V, N, 3) with their key."""
     write_tensors(path, {"logits": logits}, key)
 
 
 def read_soft_targets(path: Path, key: dict[str, str], *, count: int) -> NDArray[np.float32]:
-    """Logits float32 (count, N, 3). Raises CxrError if they were made from anything but `key`."""
+    """Logits float32 (count, N, 3). Raises CxrError if the file was made from anything but `key`, or is too short."""
     tensors, found = read_tensors(path)
     wrong = [name for name, value in key.items() if found.get(name) != value]
     if wrong:

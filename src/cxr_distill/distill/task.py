@@ -19,4 +19,5 @@ class DistillationTask(ClassificationTask):
         self.settings.append(distill)
 
     def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-        return distillation_losses(logits, batch["teacher"], batch["labels"], self.distill)
+        smoothing = self.params.label_smoothing
+        return distillation_losses(logits, batch["teacher"], batch["labels"], self.distill, label_smoothing=smoothing)

@@ -1,4 +1,4 @@
-"""One training run: batches of views in a seeded order, Lightning's loop, the weights that are kept and the history."""
+"""One training run: Lightning's loop, the weights that are kept, and the history."""
 
 from __future__ import annotations
 
@@ -7,144 +7,42 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cxr_distill.base.errors import CxrError
-from cxr_distill.base.tensors import read_tensors
+from cxr_distill.nets.common.batchnorm import estimate_batchnorm
 from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
-from cxr_distill.nets.common.views import View, draw_view, network_input
+from cxr_distill.nets.common.precision import trained_with
+from cxr_distill.training.data import Images, ViewData
 from cxr_distill.training.operating_point import set_operating_point
 from cxr_distill.training.resume import EveryEpoch, WholeCheckpoints, resume_key
-from cxr_distill.training.sampling import balanced_order, estimate_batchnorm, overlap_weights, shuffled_order
-from cxr_distill.training.task import Batch, ClassificationTask
+from cxr_distill.training.sampling import balanced_order
+from cxr_distill.training.task import ClassificationTask
 
 HISTORY = ["epoch", "train_loss", "val_loss", "val_accuracy", "val_auroc"]
 
 
-@dataclass(frozen=True)
-class Images:
-    """A split: grey uint8 `pixels` (N, S, S) and class `labels` (N,)."""
-
-    pixels: NDArray[Any]
-    labels: NDArray[Any]
-
-
-def read_images(path: Path) -> Images:
-    """A split from data/tensors."""
-    tensors, _ = read_tensors(path)
-    return Images(tensors["images"], tensors["labels"])
-
-
-@dataclass(frozen=True)
-class Batches:
-    """The batches of one epoch: tensors already in memory, picked by row.
-
-    `size` images in all, of which process `rank` of `world` takes every world-th.
-    """
-
-    images: Tensor
-    labels: Tensor
-    order: Tensor
-    size: int
-    view: View | None = None
-    teacher: Tensor | None = None
-    rank: int = 0
-    world: int = 1
-
-    def __len__(self) -> int:
-        return -(-len(self.order) // self.size) if self.view is None else max(1, len(self.order) // self.size)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for number in range(len(self)):  # the last, short training batch is dropped: BatchNorm needs full ones
-            rows = self.order[number * self.size : (number + 1) * self.size][self.rank :: self.world]
-            batch: dict[str, Any] = {"images": self.images[rows], "labels": self.labels[rows]}
-            if self.view is not None:
-                batch["view"] = self.view.rows(rows)
-            if self.teacher is not None:
-                batch["teacher"] = self.teacher[rows]
-            yield batch
-
-
-class ViewData(LightningDataModule):
-    """Train and validation images in memory; epoch e shows view e (mod `view_count`, if given)."""
-
-    def __init__(
-        self,
-        train: Images,
-        val: Images,
-        views: ViewParams,
-        balance: BalanceParams,
-        *,
-        batch_size: int,
-        seed: int,
-        view_count: int | None,
-        teacher: NDArray[np.float32] | None,
-    ) -> None:
-        super().__init__()
-        self.views, self.batch_size, self.seed, self.view_count = views, batch_size, seed, view_count
-        self.pixels, self.labels = torch.from_numpy(train.pixels), torch.from_numpy(train.labels).long()
-        self.weights = None
-        if balance.classes:
-            self.weights = overlap_weights(self.pixels, self.labels, strength=balance.film_quality)
-        self.val_pixels, self.val_labels = torch.from_numpy(val.pixels), torch.from_numpy(val.labels).long()
-        self.teacher = None if teacher is None else torch.from_numpy(teacher)
-
-    def train_dataloader(self) -> Batches:
-        epoch, rank, world = 0, 0, 1
-        if self.trainer:
-            epoch, rank, world = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
-        if self.batch_size % world:
-            raise CxrError(f"batch_size {self.batch_size} cannot be shared by {world} processes; make it a multiple")
-        if self.weights is None:
-            order = shuffled_order(len(self.labels), seed=self.seed, epoch=epoch)
-        else:
-            order = balanced_order(self.labels, self.weights, seed=self.seed, epoch=epoch)
-        number = epoch if self.view_count is None else epoch % self.view_count
-        return Batches(
-            self.pixels,
-            self.labels,
-            order,
-            self.batch_size,
-            draw_view(len(self.labels), self.views, number=number),
-            None if self.teacher is None else self.teacher[number],
-            rank,
-            world,
-        )
-
-    def val_dataloader(self) -> Batches:
-        # Every process sees all of it: a small set, and the figures are then exact and the same everywhere.
-        return Batches(self.val_pixels, self.val_labels, torch.arange(len(self.val_labels)), 64)
-
-    def on_after_batch_transfer(self, batch: dict[str, Any], _: int) -> Batch:
-        """Draw the view on the device that trains."""
-        view = batch.pop("view", None)
-        images = batch.pop("images")
-        return {**batch, "pixels": network_input(images, None if view is None else view.to(images.device))}
-
-
 class _BatchNormOfWholeImages(Callback):
-    """Validation, and the weights that are kept, go with the statistics of images that are not views."""
+    """Before validation, BatchNorm's statistics become those of whole training images; the kept weights have them."""
 
     def __init__(self, data: ViewData) -> None:
         self.data = data
+        self.rows = balanced_order(data.labels, seed=0, epoch=0)
 
     def on_validation_start(self, _: Trainer, module: LightningModule) -> None:
-        estimate_batchnorm(module.get_submodule("net"), self.data.pixels, self.data.labels)
+        estimate_batchnorm(module.get_submodule("net"), self.data.pixels, self.rows)
 
 
 class _History(Callback):
-    """What every epoch came to, and if `best` the weights of the one with the least validation loss."""
+    """The figures of every epoch, and if `best` the weights of the one with the least validation loss."""
 
     def __init__(self, *, seed: int, best: bool) -> None:
         self.seed, self.best = seed, best
@@ -181,12 +79,13 @@ def fit(
     resume: Path | None = None,
     low_memory: bool = False,
 ) -> pd.DataFrame:
-    """Train `task.net` in place, keep the weights that its `keep` says, return the history.
+    """Train `task.net` in place, keep the weights that its `keep` says, return the history: columns HISTORY.
 
-    `teacher`: logits float32 (view_count, N, 3) for distillation. The result is a function of the arguments alone,
-    whether or not the run goes on from an epoch that an earlier one left in the folder `resume`. `low_memory`: see
-    `set_allocator`.
+    `teacher`: logits float32 (view_count, N, 3) for distillation. On one kind of processor the result is a function
+    of the arguments alone, also where the run goes on from an epoch that a killed one left in the folder `resume`.
+    `low_memory`: see `set_allocator`. Raises CxrError if the loss diverges, or if a file cannot be written.
     """
+    trained = trained_with(trainer)
     set_allocator(low_memory=low_memory)
     quiet_lightning()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -211,12 +110,13 @@ def fit(
     left = None
     if resume is not None:
         arrays = [train.pixels, train.labels, val.pixels, val.labels, *([] if teacher is None else [teacher])]
-        key = resume_key(task.net, [*task.settings, views, balance, trainer], [str(view_count)], arrays)
+        more = [str(view_count), *trained.values()]
+        key = resume_key(task.net, [*task.settings, views, balance, trainer], more, arrays)
         every = EveryEpoch(resume, key)
         callbacks.append(every)
         left = every.left()
     fitting = Trainer(
-        **trainer.model_dump(),
+        **{**trainer.model_dump(), "precision": trained["precision"]},
         max_epochs=task.params.epochs,
         callbacks=callbacks,
         plugins=[WholeCheckpoints()],
@@ -226,6 +126,8 @@ def fit(
         logger=False,
         enable_model_summary=False,
     )
+    if fitting.is_global_zero:
+        print(f"precision: {trained['precision']} on {trained['processor']}", flush=True)
     try:
         fitting.fit(task, datamodule=data, ckpt_path=left, weights_only=True)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
@@ -237,11 +139,10 @@ def fit(
 
 
 def set_allocator(*, low_memory: bool) -> None:
-    """Tell glibc what to do with large buffers that a step has done with. Does nothing where the C library is another.
+    """Tell glibc to keep the large buffers that a step frees for the next step. Other C libraries are left alone.
 
-    By itself it gives them back, and asking for them anew, page by page, is a quarter of a small network's step: kept,
-    they are there for the next one. `low_memory` gives back those above 2 MiB, so that a large network peaks at a tenth
-    less.
+    By default glibc returns them to the system, and getting them again, page by page, takes a quarter of a small
+    network's step. `low_memory` returns those above 2 MiB, which lowers a large network's peak by a tenth.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         threshold, trim = (2 << 20, 512 << 20) if low_memory else (32 << 20, -1)  # 32 MiB is the most, -1 never

@@ -1,4 +1,4 @@
-"""Where P(pneumonia) is 0.5: found on validation films of several shapes, and kept in the network."""
+"""Normal against pneumonia: the loss, and the shift that puts P(pneumonia) = 0.5 where validation films ask for it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,31 @@ from collections.abc import Sequence
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
+from torch.nn.functional import log_softmax
 
 from cxr_distill.nets.common.layers import OperatingPoint
 from cxr_distill.nets.common.views import stretch
-from cxr_distill.training.sampling import balanced_weights, screening_losses
+
+
+def balanced_weights(labels: Tensor) -> Tensor:
+    """Weights (N,), mean one, under which normal and pneumonia count equally."""
+    normal = labels == 0
+    share = normal.float().mean()
+    return torch.where(normal, 0.5 / share, 0.5 / (1 - share))
+
+
+def screening_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy (B,) in nats of normal against any pneumonia; logits (B, K), labels (B,)."""
+    log_p = log_softmax(logits, dim=-1)
+    return -torch.where(labels == 0, log_p[:, 0], log_p[:, 1:].logsumexp(dim=-1))
 
 
 def set_operating_point(net: nn.Module, images: Tensor, labels: Tensor, *, widths: Sequence[float]) -> float:
     """Shift the logit of normal so that P(pneumonia) is right on average over shapes of film; return the shift.
 
-    The shift is the one with the least loss of normal against pneumonia, both weighted alike, on validation `images`
-    (N, S, S) stretched to each of `widths`. Films of another place have other shapes, squashing keeps them as
-    distortion, and a wide film looks more like pneumonia to a network that has learned from squashed ones.
-    No `widths`: no shift.
+    The shift minimises `screening_losses`, both classes weighted equally, on validation `images` (N, S, S) stretched
+    to each of `widths`. Films of another hospital have other shapes, and squashing to a square keeps them as
+    distortion: to a network trained on this set, a wide film looks more like pneumonia. No `widths`: no shift.
     """
     point = next(module for module in net.modules() if isinstance(module, OperatingPoint))
     point.normal.zero_()

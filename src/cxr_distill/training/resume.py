@@ -1,7 +1,7 @@
-"""What a killed training goes on from: one local file per run, written whole after every epoch.
+"""Checkpoints from which a killed training goes on: one local file per run, replaced after every epoch.
 
 The file's name is the hash of all that the result depends on, so that a run with other code, inputs, parameters or
-versions starts afresh. It is no artifact: it lies in a folder that neither Git nor DVC knows.
+versions starts from the beginning. It lies in a folder that neither Git nor DVC tracks.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from torch import nn
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import whole_file
 from cxr_distill.base.params import Params
+from cxr_distill.nets.common.precision import processor
 
 
 def resume_key(net: nn.Module, settings: Sequence[Params], more: Sequence[str], arrays: Sequence[NDArray[Any]]) -> str:
@@ -35,7 +36,7 @@ def resume_key(net: nn.Module, settings: Sequence[Params], more: Sequence[str], 
         digest.update(content)
 
     versions = [torch.__version__, lightning.__version__, np.__version__, platform.python_version()]
-    machine = [platform.machine(), torch.backends.cpu.get_cpu_capability(), str(torch.get_num_threads())]
+    machine = [processor()]
     modules = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "cxr_distill"]
     for text in [str(net), *(item.model_dump_json() for item in settings), *more, *versions, *machine]:
         add(text.encode())

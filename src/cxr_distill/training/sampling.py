@@ -1,33 +1,19 @@
-"""Normal and pneumonia in equal numbers: the order of an epoch, the weights of a loss, the statistics of BatchNorm.
+"""The order of the images in an epoch, as a pure function of labels, seed and epoch.
 
-The set has three times as many films with pneumonia as without; left alone, networks call nearly everything pneumonia.
-And its normal films are sharper: what a network makes of that fails where normal films are not.
+The data set has three times as many films with pneumonia as without. An epoch shows equal numbers of both.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
-from torch import Tensor, nn
-from torch.nn.functional import log_softmax
-from torch.optim.swa_utils import update_bn
-
-from cxr_distill.nets.common.views import View, network_input, octaves, to_input
-
-BATCHNORM_IMAGES = 512
+from torch import Tensor
 
 
 def balanced_order(labels: Tensor, weights: Tensor | None = None, *, seed: int, epoch: int) -> Tensor:
-    """Row numbers of one epoch, shuffled: as many of normal as of pneumonia, in number those of the rarer one.
+    """Row numbers of one epoch, shuffled: equal numbers of normal and pneumonia, twice the size of the smaller class.
 
-    Rows are drawn in proportion to `weights` (N,) by systematic resampling: all alike, no row comes twice. Balance by
-    order rather than in the loss: an epoch costs half.
+    Rows are drawn in proportion to `weights` (N,) by systematic resampling: with equal weights no row comes twice.
+    Balancing the order rather than the loss halves the cost of an epoch.
     """
     weights = torch.ones(len(labels), dtype=torch.float64) if weights is None else weights
     generator = torch.Generator().manual_seed((seed << 20) + epoch)
@@ -45,62 +31,5 @@ def balanced_order(labels: Tensor, weights: Tensor | None = None, *, seed: int, 
 
 
 def shuffled_order(count: int, *, seed: int, epoch: int) -> Tensor:
-    """Row numbers of one epoch, shuffled: every one of `count` rows."""
+    """Row numbers of one epoch, shuffled: each of `count` rows once."""
     return torch.randperm(count, generator=torch.Generator().manual_seed((seed << 20) + epoch))
-
-
-def film_quality(images: Tensor) -> NDArray[Any]:
-    """Features (N, OCTAVES + 4) of grey uint8 `images` (N, S, S) that tell how a film was taken rather than what it
-    shows: share of the contrast in each octave, brightness, contrast, and brightness of the upper and lower border."""
-    return torch.cat([_film_quality(part) for part in images.split(256)]).numpy()
-
-
-def _film_quality(images: Tensor) -> Tensor:
-    pixels = to_input(images)
-    contrast = pixels.std(dim=(1, 2, 3))
-    bands, _ = octaves(pixels)
-    shares = [torch.log(band.std(dim=(1, 2, 3)) / (contrast + 1e-3) + 1e-3) for band in bands]
-    border = max(1, images.shape[-1] // 12)
-    brightness = [part.mean(dim=(1, 2, 3)) for part in (pixels, pixels[..., :border, :], pixels[..., -border:, :])]
-    return torch.stack([*shares, *brightness, contrast], dim=1)
-
-
-def overlap_weights(images: Tensor, labels: Tensor, *, strength: float) -> Tensor:
-    """Weights float64 (N,) under which film quality tells less of normal from pneumonia.
-
-    `strength` 1 gives overlap weights (Li, Morgan, Zaslavsky, JASA 2018, 10.1080/01621459.2016.1260466): each image
-    counts by the probability, given its film quality, of the other class, which makes the means of the features equal
-    in both. 0 leaves all weights alike.
-    """
-    features, sick = film_quality(images), (labels > 0).numpy()
-    model = make_pipeline(
-        StandardScaler(), PolynomialFeatures(2), LogisticRegression(max_iter=2000, class_weight="balanced")
-    )
-    p_sick = model.fit(features, sick).predict_proba(features)[:, 1]
-    return torch.from_numpy(np.where(sick, 1 - p_sick, p_sick) ** strength)
-
-
-def balanced_weights(labels: Tensor) -> Tensor:
-    """Weights (N,), mean one, under which normal and pneumonia count equally."""
-    normal = labels == 0
-    share = normal.float().mean()
-    return torch.where(normal, 0.5 / share, 0.5 / (1 - share))
-
-
-def screening_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy (B,) in nats of normal against pneumonia, whichever pneumonia it is; logits (B, K), labels (B,)."""
-    log_p = log_softmax(logits, dim=-1)
-    return -torch.where(labels == 0, log_p[:, 0], log_p[:, 1:].logsumexp(dim=-1))
-
-
-def estimate_batchnorm(net: nn.Module, images: Tensor, labels: Tensor, *, view: View | None = None) -> None:
-    """Set the running statistics of BatchNorm to those of training `images` (N, S, S) as they are, or under `view`.
-
-    A view is interpolated, hence softer than the image that it is of: statistics gathered on views put a whole image
-    on the side of the sharper class. Uses at most BATCHNORM_IMAGES balanced rows; other networks are left unchanged.
-    """
-    device = next(net.parameters()).device
-    rows = balanced_order(labels, seed=0, epoch=0)[:BATCHNORM_IMAGES]
-
-    batches = (network_input(images[part], None if view is None else view.rows(part)) for part in rows.split(64))
-    update_bn(batches, net, device=device)

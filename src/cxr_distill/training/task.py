@@ -1,4 +1,4 @@
-"""What is optimised: a base classification task, and cross-entropy on labels; distillation has its own module."""
+"""What is optimised: a base task for any image classifier, and cross-entropy on labels."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import Params
 from cxr_distill.nets.common.params import FitParams
-from cxr_distill.training.sampling import balanced_weights, screening_losses
+from cxr_distill.training.operating_point import balanced_weights, screening_losses
 
 Batch = dict[str, Tensor]
 """`pixels` (B, 1, S, S), `labels` (B,), and for distillation `teacher` logits (B, 3)."""
 
 
 class ClassificationTask(LightningModule):
-    """Optimiser, schedule, logging and validation of any image classifier; subclasses say what the loss is."""
+    """Optimiser, schedule, logging and validation; subclasses say what the loss is."""
 
     def __init__(self, net: nn.Module, params: FitParams) -> None:
         super().__init__()
@@ -33,11 +33,12 @@ class ClassificationTask(LightningModule):
         self._validation: list[tuple[Tensor, Tensor]] = []
 
     def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-        """Named losses of a batch, `loss` among them being the one to minimise."""
+        """Named losses of a batch; `loss` is the one to minimise. logits (B, K) float32."""
         raise TypeError("use a task that says what its loss is")
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        loss = self.losses(batch, self.net(batch["pixels"]))["loss"]
+        # Losses are differences of small logarithms: half precision would round them away.
+        loss = self.losses(batch, self.net(batch["pixels"]).float())["loss"]
         self._training.append(loss.detach())
         return loss
 
@@ -49,12 +50,12 @@ class ClassificationTask(LightningModule):
         self._validation.clear()
         if not logits.isfinite().all():
             raise CxrError(f"the loss became NaN or infinite in epoch {self.current_epoch}; lower learning_rate")
-        # Weights are kept for the question that is asked of them, normal or pneumonia: telling bacterial from viral is
-        # hard enough to drown it. Training sees as many of one as of the other, so validation is weighted to that.
+        # The validation loss asks what screening asks, normal or pneumonia: the loss of bacterial against viral is so
+        # large that it would hide it. Both classes weigh equally, as in training.
         loss = (screening_losses(logits, labels) * balanced_weights(labels)).mean()
         p = p_pneumonia(logits.cpu().numpy())
         sick = (labels > 0).cpu().numpy()
-        # Once an epoch: logged at every step, it would cost 4% of a small network's.
+        # Once an epoch: logging at every step would cost 4% of a small network's time.
         train_loss = torch.stack(self._training).mean()
         self._training.clear()
         self.log("train_loss", train_loss, sync_dist=True)
@@ -66,7 +67,7 @@ class ClassificationTask(LightningModule):
         self.log_dict(metrics, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        # Biases and normalisation parameters are not decayed: decay there only fights the normalisation.
+        # Biases and normalisation parameters are not decayed: the normalisation undoes it.
         matrices = [p for p in self.parameters() if p.ndim > 1]
         vectors = [p for p in self.parameters() if p.ndim <= 1]
         groups = [

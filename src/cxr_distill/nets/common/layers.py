@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import write_bytes
+from cxr_distill.base.tensors import METADATA, read_tensors
 
 
 class Standardise(nn.Module):
@@ -42,10 +45,15 @@ def count_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def write_weights(net: nn.Module, path: Path) -> None:
-    """The network's parameters and buffers as safetensors."""
+def write_weights(net: nn.Module, path: Path, *, trained: Mapping[str, str] | None = None) -> None:
+    """The network's parameters and buffers as safetensors; `trained`: what `precision.trained_with` says."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    write_bytes(path, save(state))
+    write_bytes(path, save(state, {METADATA: json.dumps(dict(trained or {}), sort_keys=True)}))
+
+
+def read_trained(path: Path) -> dict[str, str]:
+    """What `write_weights` was told of the training: `precision` and `processor`. Raises CxrError as `read_tensors`."""
+    return read_tensors(path)[1]
 
 
 def load_weights(net: nn.Module, path: Path) -> None:

@@ -9,17 +9,28 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cxr_distill.nets.common.precision import SINGLE, autocast
 from cxr_distill.nets.common.views import View, network_input
 
 
 def predict_logits(
-    net: nn.Module, images: NDArray[np.uint8], *, view: View | None = None, batch_size: int = 64
+    net: nn.Module,
+    images: NDArray[np.uint8],
+    *,
+    view: View | None = None,
+    precision: str = SINGLE,
+    batch_size: int = 64,
 ) -> NDArray[Any]:
-    """Logits float32 (N, 3) of grey uint8 `images` (N, S, S) in eval mode, as they are or under `view`."""
+    """Logits float32 (N, 3) of grey uint8 `images` (N, S, S) in eval mode, as they are or under `view`.
+
+    `precision`: as `precision.resolved` names it.
+    """
     net = net.eval().to(memory_format=torch.channels_last)
     pixels = torch.from_numpy(images)
     logits = []
     with torch.inference_mode():
         for rows in torch.arange(len(pixels)).split(batch_size):
-            logits.append(net(network_input(pixels[rows], None if view is None else view.rows(rows))))
-    return torch.cat(logits).float().numpy()
+            batch = network_input(pixels[rows], None if view is None else view.rows(rows))
+            with autocast(precision):
+                logits.append(net(batch).float())
+    return torch.cat(logits).numpy()

@@ -1,8 +1,8 @@
 """What the teacher and every student are trained with."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cxr_distill.base.params import Fraction, Number, Params, PositiveInt, PositiveNumber, Seed
 
@@ -24,12 +24,18 @@ class ViewParams(Params):
 
 
 class BalanceParams(Params):
-    """Section `balance`: what keeps a network from calling everything pneumonia."""
+    """Section `balance`: which images an epoch shows, and what statistics and threshold are taken from."""
 
     classes: bool
     batchnorm: Literal["images", "views"]
     film_quality: Fraction
     widths: list[Annotated[Number, Field(ge=0.5, le=2)]]
+
+    @model_validator(mode="after")
+    def _film_quality_needs_balance(self) -> Self:
+        if self.film_quality and not self.classes:
+            raise ValueError("film_quality chooses among the images of each class, so it needs classes: true, or 0")
+        return self
 
 
 class SoftTargetParams(Params):
@@ -60,4 +66,4 @@ class TrainerParams(Params):
     devices: PositiveInt | Literal["auto"]
     num_nodes: PositiveInt
     strategy: str
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"]

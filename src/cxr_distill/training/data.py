@@ -1,0 +1,123 @@
+"""The images of a training run, in memory, and the batches of an epoch: views in a seeded order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.tensors import read_tensors
+from cxr_distill.nets.common.params import BalanceParams, ViewParams
+from cxr_distill.nets.common.views import View, draw_view, network_input
+from cxr_distill.training.film_quality import overlap_weights
+from cxr_distill.training.sampling import balanced_order, shuffled_order
+from cxr_distill.training.task import Batch
+
+
+@dataclass(frozen=True)
+class Images:
+    """A split: grey uint8 `pixels` (N, S, S) and class `labels` (N,)."""
+
+    pixels: NDArray[Any]
+    labels: NDArray[Any]
+
+
+def read_images(path: Path) -> Images:
+    """A split from data/tensors."""
+    tensors, _ = read_tensors(path)
+    return Images(tensors["images"], tensors["labels"])
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of one epoch: tensors already in memory, picked by row.
+
+    `size` images in all, of which process `rank` of `world` takes every world-th.
+    """
+
+    images: Tensor
+    labels: Tensor
+    order: Tensor
+    size: int
+    view: View | None = None
+    teacher: Tensor | None = None
+    rank: int = 0
+    world: int = 1
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.size) if self.view is None else max(1, len(self.order) // self.size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for number in range(len(self)):  # the last, short training batch is dropped: BatchNorm needs full ones
+            rows = self.order[number * self.size : (number + 1) * self.size][self.rank :: self.world]
+            batch: dict[str, Any] = {"images": self.images[rows], "labels": self.labels[rows]}
+            if self.view is not None:
+                batch["view"] = self.view.rows(rows)
+            if self.teacher is not None:
+                batch["teacher"] = self.teacher[rows]
+            yield batch
+
+
+class ViewData(LightningDataModule):
+    """Train and validation images in memory; epoch e shows view e (mod `view_count`, if given)."""
+
+    def __init__(
+        self,
+        train: Images,
+        val: Images,
+        views: ViewParams,
+        balance: BalanceParams,
+        *,
+        batch_size: int,
+        seed: int,
+        view_count: int | None,
+        teacher: NDArray[np.float32] | None,
+    ) -> None:
+        super().__init__()
+        self.views, self.batch_size, self.seed, self.view_count = views, batch_size, seed, view_count
+        self.pixels, self.labels = torch.from_numpy(train.pixels), torch.from_numpy(train.labels).long()
+        self.weights = None
+        if balance.classes:
+            self.weights = overlap_weights(self.pixels, self.labels, strength=balance.film_quality)
+        self.val_pixels, self.val_labels = torch.from_numpy(val.pixels), torch.from_numpy(val.labels).long()
+        self.teacher = None if teacher is None else torch.from_numpy(teacher)
+
+    def train_dataloader(self) -> Batches:
+        epoch, rank, world = 0, 0, 1
+        if self.trainer:
+            epoch, rank, world = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
+        if self.batch_size % world:
+            raise CxrError(f"batch_size {self.batch_size} cannot be shared by {world} processes; make it a multiple")
+        if self.weights is None:
+            order = shuffled_order(len(self.labels), seed=self.seed, epoch=epoch)
+        else:
+            order = balanced_order(self.labels, self.weights, seed=self.seed, epoch=epoch)
+        number = epoch if self.view_count is None else epoch % self.view_count
+        return Batches(
+            self.pixels,
+            self.labels,
+            order,
+            self.batch_size,
+            draw_view(len(self.labels), self.views, number=number),
+            None if self.teacher is None else self.teacher[number],
+            rank,
+            world,
+        )
+
+    def val_dataloader(self) -> Batches:
+        # Every process sees all of it: a small set, and the figures are then exact and the same everywhere.
+        return Batches(self.val_pixels, self.val_labels, torch.arange(len(self.val_labels)), 64)
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], _: int) -> Batch:
+        """Draw the view on the device that trains."""
+        view = batch.pop("view", None)
+        images = batch.pop("images")
+        return {**batch, "pixels": network_input(images, None if view is None else view.to(images.device))}
