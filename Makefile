@@ -58,11 +58,8 @@ repro: $(READY) ## the real pipeline (Kaggle, or CXR_ARCHIVE=/path/to.zip)
 study: $(READY) ## seeds, grid, ablation and honesty checks on top of it: 100 minutes on two idle cores
 	$(RUN) GOMP_SPINCOUNT=$${GOMP_SPINCOUNT:-100000} dvc repro study/dvc.yaml
 
-readme:         ## put the table of reports/comparison.md and the answers of reports/study.md into README.md
-	tail -n +3 reports/comparison.md | sed -i \
-	  -e '/<!-- results -->/,/<!-- \/results -->/{//!d;}' -e '/<!-- results -->/r /dev/stdin' README.md
-	sed -n '/^## In short$$/,/^## /{/^## /!p;}' reports/study.md | sed -i \
-	  -e '/<!-- study -->/,/<!-- \/study -->/{//!d;}' -e '/<!-- study -->/r /dev/stdin' README.md
+readme: $(READY) ## fill the figures of README.md and docs/ from the committed results, and draw the rooms
+	$(RUN) python -m docs
 
 # What these find is kept beside the other reports.
 bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.zip [ORIGINALS=/path/to.zip], an hour

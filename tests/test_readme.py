@@ -1,16 +1,86 @@
-"""README quotes the committed run and nothing else."""
+"""A page that quotes another run, or names a command that is not there, costs its reader an evening."""
 
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
 from conftest import ROOT
 
+from docs.__main__ import PICTURE, filled, pages
+from docs.architecture import picture
 
-def test_readme_holds_the_table_that_the_pipeline_wrote() -> None:
-    quoted = (ROOT / "README.md").read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
-    written = (ROOT / "reports/comparison.md").read_text().split("\n", 2)[2]
-    assert quoted == written, "run `make readme`"
+README = ROOT / "README.md"
+PAGES = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "reports" / "decisions.md"]
+FOLDERS = (ROOT, ROOT / "src" / "cxr_distill", ROOT / "study")
+MADE_LATER = ("data/", "models/", "predictions/", "stages/NAME.py", "tests/test_NAME.py")
 
 
-def test_readme_holds_the_answers_that_the_study_wrote() -> None:
-    quoted = (ROOT / "README.md").read_text().split("<!-- study -->\n")[1].split("<!-- /study -->")[0]
-    report = ROOT / "reports/study.md"
-    written = report.read_text().split("## In short\n")[1].split("## ")[0] if report.exists() else ""
-    assert quoted == written, "run `make readme`"
+def by_name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def code(page: Path) -> list[str]:
+    """What a page shows as code: lines of its blocks, without comments, and what stands between backticks."""
+    text = page.read_text()
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.S | re.M)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return lines + re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", re.sub(r"[`*]", "", heading).lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", pages(), ids=by_name)
+def test_every_figure_is_that_of_the_committed_results(page: Path) -> None:
+    assert filled(page.read_text()) == page.read_text(), "run `make readme`"
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_imports() -> None:
+    assert (ROOT / PICTURE).read_bytes() == picture() == picture(), "run `make readme`"
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"", page.read_text())
+    for link in {one or other for one, other in links}:
+        if re.match(r"https?:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_every_make_target_stage_knob_and_file_that_is_named_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    stages = set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+    knobs = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for words in code(page):
+        for target in re.findall(r"(?:^|&& |; )make ([a-z-]+)", words):
+            assert target in targets, words
+        for stage in re.findall(r"(?:dvc repro(?: -\S+)*|-m stages[. ]) ?([a-z]\w+)", words):
+            assert stage in stages, words
+        for knob in re.findall(r"-S '?([a-z_.]+)=", words):
+            value = knobs
+            for key in knob.split("."):
+                assert key in value, words
+                value = value[key]
+        if re.fullmatch(r"[\w./-]+\.(py|yaml|yml|toml|json|lock|md|csv|txt|svg|png)", words):
+            assert words.startswith(MADE_LATER) or any((folder / words).exists() for folder in FOLDERS), words
+
+
+def test_the_table_of_stages_has_every_stage() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text().split("| stage |")[1].split("\n\n")[0]
+    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]:
+        assert re.search(rf"`{stage}[`@]", table), stage
