@@ -40,7 +40,7 @@ def read_images(path: Path) -> Images:
 class Batches:
     """The batches of one epoch: tensors already in memory, picked by row.
 
-    `size` images in all, of which process `rank` of `world` takes every world-th.
+    A batch has `size` images over all processes; process `rank` of `world` takes every world-th.
     """
 
     images: Tensor
@@ -113,7 +113,7 @@ class ViewData(LightningDataModule):
         )
 
     def val_dataloader(self) -> Batches:
-        # Every process sees all of it: a small set, and the figures are then exact and the same everywhere.
+        # Every process validates on the whole set, which is small: all have the same, exact figures.
         return Batches(self.val_pixels, self.val_labels, torch.arange(len(self.val_labels)), 64)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], _: int) -> Batch:

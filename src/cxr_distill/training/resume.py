@@ -74,7 +74,7 @@ class EveryEpoch(ModelCheckpoint):
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning's checkpoints, but whole or not at all, and with one clear error where there is no room."""
+    """Lightning's checkpoints, written whole or not at all, and one clear error if the disk is full."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write `checkpoint` to the file `path`. Raises CxrError if that fails."""

@@ -16,9 +16,9 @@ from cxr_distill.base.tensors import METADATA, read_tensors
 
 
 class Standardise(nn.Module):
-    """Every image to zero mean and about unit spread: exposure says nothing about a lung.
+    """Every image to zero mean and about unit spread, because exposure is no sign of disease.
 
-    Part of the network, so that it is never forgotten.
+    It is part of the network, so that no caller can forget it.
     """
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class Standardise(nn.Module):
 
 
 class OperatingPoint(nn.Module):
-    """Adds to the logit of normal what `operating_point.set_operating_point` found; nothing while training."""
+    """Adds to the logit of normal the shift that `set_operating_point` found after training; 0 until then."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the teacher and every student are trained with."""
+"""Typed parameters of views, balance and training that teacher and students share."""
 
 from typing import Annotated, Literal, Self
 

@@ -74,7 +74,7 @@ def to_input(images: Tensor) -> Tensor:
 def network_input(images: Tensor, view: View | None = None) -> Tensor:
     """Uint8 `images` (B, S, S) as they are, or under a view with B rows: float32 (B, 1, S, S) in [0, 1].
 
-    In channels-last memory, in which convolutions on a CPU take half the time.
+    Stored channels last: convolutions on a CPU then take half the time.
     """
     pixels = to_input(images) if view is None else apply_view(images, view)
     return pixels.contiguous(memory_format=torch.channels_last)
@@ -84,13 +84,13 @@ def apply_view(images: Tensor, view: View) -> Tensor:
     """Network input, float32 (B, 1, S, S) in [0, 1], of uint8 `images` (B, S, S) under a view with B rows."""
     batch, side = images.shape[0], images.shape[-1]
     grid = affine_grid(view.affine, [batch, 1, side, side], align_corners=False)
-    # Beyond the border its grey goes on: black bars there would tell a network that a film was squeezed.
+    # Padding repeats the edge pixels: black bars would show a network that a film was squeezed.
     pixels = grid_sample(to_input(images), grid, mode="bilinear", padding_mode="border", align_corners=False)
 
     def per_image(values: Tensor) -> Tensor:
         return values.view(batch, 1, 1, 1)
 
-    # The power gamma; pow itself takes four times as long.
+    # pixels ** gamma; torch.pow takes four times as long.
     pixels = gain_octaves(pixels, view.detail).clamp_(1e-4, 1).log_().mul_(per_image(view.gamma)).exp_()
     pixels.sub_(0.5).mul_(per_image(view.contrast)).add_(per_image(view.brightness + 0.5))
     axis = (torch.arange(side, device=images.device) + 0.5) * (2 / side) - 1
@@ -103,7 +103,7 @@ def apply_view(images: Tensor, view: View) -> Tensor:
 def octaves(pixels: Tensor) -> tuple[list[Tensor], Tensor]:
     """(B, 1, S, S) as OCTAVES bands of detail, band k holding 2**k to 2**(k+1) pixels, and the coarse rest.
 
-    A Laplacian pyramid (Burt and Adelson, 1983): `compose` of the result is the image again.
+    A Laplacian pyramid (Burt and Adelson, 1983): The bands added to the enlarged rest give the image back.
     """
     bands = []
     for _ in range(OCTAVES):
@@ -115,7 +115,7 @@ def octaves(pixels: Tensor) -> tuple[list[Tensor], Tensor]:
 def gain_octaves(pixels: Tensor, gains: Tensor) -> Tensor:
     """(B, 1, S, S) with the bands of `octaves` times `gains` (B, OCTAVES), the finest first, put together again.
 
-    With band k = image k - up(image k+1), the sum of the bands telescopes, so that no band is ever made.
+    With band k = image k - up(image k+1), the sum of the bands telescopes, so no band has to be computed.
     """
     images = [pixels]
     for _ in range(OCTAVES):
@@ -129,8 +129,10 @@ def gain_octaves(pixels: Tensor, gains: Tensor) -> Tensor:
 
 
 def stretch(images: Tensor, width: float) -> Tensor:
-    """Network input, float32 (B, 1, S, S), of uint8 `images` (B, S, S) as if the films had been `width` times as wide
-    before they were made square; what lies beyond the border repeats it."""
+    """Network input, float32 (B, 1, S, S) in [0, 1], of uint8 `images` (B, S, S) whose films were `width` times as wide.
+
+    Squashing a wider film to a square narrows what it shows; padding repeats the edge pixels.
+    """
     theta = torch.tensor([[width, 0.0, 0.0], [0.0, 1.0, 0.0]], device=images.device).expand(len(images), 2, 3)
     pixels = to_input(images)
     grid = affine_grid(theta, list(pixels.shape), align_corners=False)

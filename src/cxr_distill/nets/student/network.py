@@ -48,8 +48,8 @@ def _plain(channels: Sequence[int]) -> list[nn.Module]:
 
 
 def _residual(channels: Sequence[int]) -> list[nn.Module]:
-    # He et al., arXiv 1512.03385, one block a stage. Every stage but the last halves the image, the first included:
-    # resolution is what costs time.
+    # He et al., arXiv 1512.03385, one block a stage. Every stage but the last halves the image, the first included,
+    # because the time grows with the resolution.
     body = _convolution(1, channels[0], 7, stride=2)
     for number, (narrow, wide) in enumerate(pairwise([channels[0], *channels])):
         stride = 2 if number < len(channels) - 1 else 1
