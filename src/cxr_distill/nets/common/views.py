@@ -129,7 +129,7 @@ def gain_octaves(pixels: Tensor, gains: Tensor) -> Tensor:
 
 
 def stretch(images: Tensor, width: float) -> Tensor:
-    """Network input, float32 (B, 1, S, S) in [0, 1], of uint8 `images` (B, S, S) whose films were `width` times as wide.
+    """Network input, float32 (B, 1, S, S) in [0, 1], of uint8 `images` (B, S, S) with films `width` times as wide.
 
     Squashing a wider film to a square narrows what it shows; padding repeats the edge pixels.
     """
