@@ -33,6 +33,7 @@ NO_MEMORY = (
 )
 _SAY_NO_MEMORY = b"\nerror: out of memory; close other programs or make batch_size or image_size smaller\n"
 
+PARAMS = Path("params.yaml")
 RESUME, FINISHED = Path(".resume"), "finished"
 
 # A thread of PyTorch spins while it waits for its next piece of work. A shorter spin leaves the core to other programs:
@@ -40,25 +41,26 @@ RESUME, FINISHED = Path(".resume"), "finished"
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-def load_params(section: str, kind: type[ParamsT]) -> ParamsT:
-    """The section (a dotted key) of ./params.yaml as `kind`. Raises CxrError if it is missing or wrong."""
-    return parse(kind, _read_params(section), section)
+def load_params(section: str, kind: type[ParamsT], *, path: Path = PARAMS) -> ParamsT:
+    """The section (a dotted key) of the file `path` as `kind`. Raises CxrError if it is missing or wrong."""
+    return parse(kind, read_section(section, path=path), section)
 
 
-def synthetic_data() -> bool:
+def synthetic_data(*, path: Path = PARAMS) -> bool:
     """Whether the films are drawn, so that every figure must say so."""
-    return bool(_read_params("data.source") == "phantom")
+    return bool(read_section("data.source", path=path) == "phantom")
 
 
-def _read_params(section: str) -> Any:
+def read_section(section: str, *, path: Path = PARAMS) -> Any:
+    """The section (a dotted key) of a params file, unchecked. Raises CxrError if it is missing."""
     try:
-        values: Any = yaml.safe_load(Path("params.yaml").read_text())
+        values: Any = yaml.safe_load(path.read_text())
         for key in section.split("."):
             values = values[key]
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CxrError(f"cannot read params.yaml: {' '.join(str(error).split())}") from error
+        raise CxrError(f"cannot read {path}: {' '.join(str(error).split())}") from error
     except (KeyError, TypeError):
-        raise CxrError(f"params.yaml has no section {section}") from None
+        raise CxrError(f"{path} has no section {section}") from None
     return values
 
 
