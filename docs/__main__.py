@@ -24,6 +24,7 @@ PLACES: dict[str, Callable[[], str]] = {
     "answer": lambda: figures.answer(figures.read_results(STUDY)),
     "seeds": lambda: figures.seeds_table(figures.read_results(STUDY)),
     "released": lambda: figures.released(figures.read_results(STUDY), figures.read_results(EVALUATION)),
+    "study": lambda: figures.study_answers(figures.read_results(STUDY)),
     "ablation": lambda: figures.ablation(figures.read_results(STUDY)),
     "rooms": architecture.room_table,
 }
@@ -41,7 +42,7 @@ def filled(page: str) -> str:
     def place(match: re.Match[str]) -> str:
         if match[2] not in PLACES:
             raise CxrError(f"no such place: {match[2]}; docs/__main__.py has {', '.join(PLACES)}")
-        return f"{match[1]}\n{_wrapped(PLACES[match[2]]())}\n\n{match[3]}"
+        return f"{match[1]}{_wrapped(PLACES[match[2]]())}\n{match[3]}"
 
     return MARKED.sub(place, page)
 
