@@ -1,6 +1,6 @@
 """Rooms of the library and who imports whom, read from the code itself: a picture and a table.
 
-A room is a folder of src/cxr_distill; the folders of nets/ count by themselves.
+A room is a folder of src/cxr_distill with modules of its own; in nets/, which has none, its folders are rooms.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Graph = dict[str, set[str]]
 
 
 def rooms() -> list[str]:
-    """Names of the rooms as paths below src/cxr_distill; a folder of folders is no room itself."""
-    folders = {file.parent for file in LIBRARY.rglob("*.py") if file.parent != LIBRARY}
-    return sorted(folder.relative_to(LIBRARY).as_posix() for folder in folders if _is_leaf(folder, folders))
-
-
-def _is_leaf(folder: Path, folders: set[Path]) -> bool:
-    return not any(folder in other.parents for other in folders)
+    """Names of the rooms as paths below src/cxr_distill."""
+    found = []
+    for folder in sorted(file.parent for file in LIBRARY.glob("*/__init__.py")):
+        own_modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
+        inner = sorted(file.parent for file in folder.glob("*/__init__.py"))
+        found += [folder] if own_modules else inner
+    return [folder.relative_to(LIBRARY).as_posix() for folder in found]
 
 
 def import_graph() -> Graph:
@@ -47,6 +47,7 @@ def import_graph() -> Graph:
         modules.squash_module(room)
     return {
         name: {dotted.get(other, other.split(".")[0]) for other in modules.find_modules_directly_imported_by(room)}
+        - {name}
         for room, name in dotted.items()
     }
 
