@@ -1,4 +1,4 @@
-"""All models side by side: comparison.json, the report, and what temperature does to the teacher."""
+"""Compare all models: every figure in reports/evaluation.json, the report, its picture, and the curves."""
 
 import json
 from pathlib import Path
@@ -18,26 +18,34 @@ def main() -> None:
     from cxr_distill.base.files import write_bytes, write_json, write_table
     from cxr_distill.base.tables import read_csv, read_index
     from cxr_distill.evaluation.predictions import COLUMNS, scored_split
-    from cxr_distill.report.compare import MODELS, compare, estimate_all, geometry_only, temperature_table
     from cxr_distill.report.comparison import comparison_picture, comparison_report
+    from cxr_distill.report.curves import precision_recall_curves, roc_curves
+    from cxr_distill.report.differences import MODELS, differences, geometry_only, shown, temperature_table
 
     names = [*MODELS, *sets]
-    stray = {path.stem for path in Path("predictions").glob("*.csv")} - set(names)
-    if stray:
-        raise CxrError(f"predictions/ holds files of no model in params.yaml; delete {', '.join(sorted(stray))}")
+    made = [*Path("predictions").glob("*.csv"), *Path("evaluation").glob("*.json")]
+    if stray := sorted(str(path) for path in made if path.stem not in names):
+        raise CxrError(f"params.yaml has no model of this name; delete {', '.join(stray)}")
     tables = {name: read_csv(Path(f"predictions/{name}.csv"), COLUMNS) for name in names}
     models = {name: scored_split(table, "test") for name, table in tables.items()}
-    estimated = estimate_all(models, resamples=params.bootstrap_resamples, seed=params.seed)
-    parameters = {name: json.loads(Path(f"metrics/{name}.json").read_text())["parameters"] for name in MODELS}
-    dataset = json.loads(Path("data/dataset.json").read_text())
-    comparison = compare(models, estimated, parameters=parameters)
+    compared = differences(models, resamples=params.bootstrap_resamples, seed=params.seed)
     if geometry := geometry_only(read_index(Path("data/index.csv"))):
-        comparison["geometry_only"] = geometry
-    report = comparison_report(estimated, comparison, dataset, synthetic=synthetic)
-    write_json(Path("metrics/comparison.json"), comparison)
+        compared["geometry_only"] = geometry
+    evaluation = {
+        "dataset": json.loads(Path("data/dataset.json").read_text()),
+        "models": {name: json.loads(Path(f"evaluation/{name}.json").read_text()) for name in names},
+        "comparison": compared,
+    }
+    report = comparison_report(evaluation, synthetic=synthetic)
+    roc = roc_curves(models)
+    write_json(Path("reports/evaluation.json"), evaluation)
+    write_json(Path("metrics/gain.json"), shown(compared["gain"]))
+    write_json(Path("metrics/gap.json"), shown(compared["gap"]))
+    write_table(Path("plots/roc.csv"), roc, digits=6)
+    write_table(Path("plots/precision_recall.csv"), precision_recall_curves(models), digits=6)
     write_table(Path("plots/temperature.csv"), temperature_table(tables["teacher"]), digits=6)
     write_bytes(Path("reports/comparison.md"), report.encode())
-    write_bytes(Path("reports/comparison.png"), comparison_picture(models, estimated, synthetic=synthetic))
+    write_bytes(Path("reports/comparison.png"), comparison_picture(evaluation, roc, synthetic=synthetic))
     print(report)
 
 

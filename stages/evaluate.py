@@ -1,4 +1,4 @@
-"""Score one model: `python -m stages.evaluate NAME` writes its predictions, metrics, curves and examples."""
+"""Evaluate one model: `python -m stages.evaluate NAME` writes its predictions, metrics, plots and examples."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ PREDICTIONS = Path("predictions")
 def main() -> None:
     """Evaluate the model named on the command line on validation and test."""
     if len(sys.argv) != 2:
-        raise CxrError("say which model: python -m stages.evaluate teacher|baseline|distilled|<param set>")
+        raise CxrError("name one model: python -m stages.evaluate teacher|baseline|distilled|<param set>")
     name = sys.argv[1]
     params = load_params("evaluate", EvaluateParams)
     teacher, student = load_params("teacher", TeacherParams), load_params("student", StudentParams)
@@ -30,7 +30,7 @@ def main() -> None:
     from cxr_distill.evaluation import metrics
     from cxr_distill.evaluation.examples import example_picture
     from cxr_distill.evaluation.predictions import predictions_table, scored_split
-    from cxr_distill.nets.common.layers import count_parameters, load_weights
+    from cxr_distill.nets.common.layers import count_parameters, load_weights, read_trained
     from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.nets.teacher.network import load_teacher
@@ -59,14 +59,14 @@ def main() -> None:
     }
 
     write_table(PREDICTIONS / f"{name}.csv", predictions)
-    file = {
+    network = {
         "parameters": count_parameters(net),
         "megabytes": metrics.rounded(weights.stat().st_size / 1e6),
-        "weights_sha256": file_sha256(weights),  # reports name the file that they speak of
+        "weights_sha256": file_sha256(weights),  # by which reports name the file that they are about
+        "trained": read_trained(weights),
     }
-    write_json(Path(f"metrics/{name}.json"), {**file, **figures})
-    write_table(Path(f"plots/roc/{name}.csv"), metrics.roc_points(test), digits=6)
-    write_table(Path(f"plots/precision_recall/{name}.csv"), metrics.precision_recall_points(test), digits=6)
+    write_json(Path(f"evaluation/{name}.json"), {**network, **figures})
+    write_json(Path(f"metrics/{name}.json"), metrics.shown(figures))
     write_table(Path(f"plots/reliability/{name}.csv"), metrics.reliability(test), digits=6)
     write_table(Path(f"plots/confusion/{name}.csv"), metrics.confusion_rows(test))
     picture = example_picture(images["test"], test, title=f"{name}: test images by outcome")

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from scipy.special import expit
+from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation import metrics
 from cxr_distill.evaluation.metrics import Scored
-from cxr_distill.report.compare import compare, estimate_all, geometry_only, temperature_table
+from cxr_distill.evaluation.predictions import LOGITS
 from cxr_distill.report.comparison import comparison_report
+from cxr_distill.report.curves import precision_recall_curves, roc_curves
+from cxr_distill.report.differences import differences, geometry_only, shown, temperature_table
 
 
 def scored(images: int = 200, seed: int = 0, skill: float = 1.0) -> Scored:
     labels = np.random.default_rng(0).integers(0, 2, images)
     noise = np.random.default_rng(seed).normal(size=images)
-    p = 1 / (1 + np.exp(-(skill * (2 * labels - 1) + noise)))
+    p = expit(skill * (2 * labels - 1) + noise)
     return Scored(labels, p.round(2), np.array([f"p{number // 2}" for number in range(images)]))
 
 
@@ -57,12 +62,22 @@ def test_interval_over_patients_is_wider_than_over_images_when_patients_repeat()
 
 def test_a_model_against_itself_differs_by_exactly_nothing_and_pairing_narrows_the_interval() -> None:
     one, similar = scored(), scored(skill=1.1)
-    estimated = estimate_all({"teacher": one, "same": one, "similar": similar}, resamples=500, seed=0)
-    nothing = (estimated["teacher"]["auroc"] - estimated["same"]["auroc"]).summary()
-    assert nothing == {"value": 0, "low": 0, "high": 0}
-    paired = (estimated["teacher"]["auroc"] - estimated["similar"]["auroc"]).interval()
-    alone = estimated["teacher"]["auroc"].interval()
+    found = differences({"teacher": one, "distilled": one, "baseline": similar}, resamples=500, seed=0)
+    assert found["gap"]["auroc"] == {"value": 0, "low": 0, "high": 0}
+    assert found["agreement_with_teacher"]["distilled"] == {"same_decision": 1, "mean_absolute_difference": 0}
+    alone = metrics.evaluate(one, resamples=500, seed=0, validation_threshold=0.5)["ci95"]["auroc"]
+    paired = found["gain"]["auroc"]
     assert paired["high"] - paired["low"] < (alone["high"] - alone["low"]) / 2
+
+
+def test_gain_and_gap_are_positive_where_the_distilled_student_is_better() -> None:
+    models = {"teacher": scored(skill=2), "baseline": scored(seed=1, skill=0.5), "distilled": scored(seed=2)}
+    found = differences(models, resamples=300, seed=0)
+    auroc = {name: roc_auc_score(model.labels, model.probabilities) for name, model in models.items()}
+    gain, gap = (shown(found[name])["test"] for name in ("gain", "gap"))
+    assert gain["auroc"] == pytest.approx(auroc["distilled"] - auroc["baseline"], abs=1e-6) and gain["auroc"] > 0
+    assert gap["auroc"] == pytest.approx(auroc["distilled"] - auroc["teacher"], abs=1e-6) and gap["auroc"] < 0
+    assert set(gain) == set(gap) == {"accuracy", "auroc"}
 
 
 def test_everything_that_is_written_is_finite_and_repeatable() -> None:
@@ -71,8 +86,45 @@ def test_everything_that_is_written_is_finite_and_repeatable() -> None:
     assert first == metrics.evaluate(sample, resamples=200, seed=0, validation_threshold=0.3)
     flat = pd.json_normalize(first).to_numpy(float)
     assert np.isfinite(flat).all()
-    for curve in (metrics.roc_points(sample), metrics.precision_recall_points(sample), metrics.reliability(sample)):
-        assert 2 <= len(curve) <= metrics.CURVE_POINTS and np.isfinite(curve.to_numpy()).all()
+    models = {"teacher": sample, "other": scored(seed=1)}
+    for curve in (roc_curves(models), precision_recall_curves(models), metrics.reliability(sample)):
+        assert len(curve) >= 2 and np.isfinite(curve.to_numpy()).all()
+
+
+def test_the_few_metrics_on_one_screen_are_those_of_the_evaluation() -> None:
+    samples = {"test": scored(), "validation": scored(90)}
+    full = {
+        split: metrics.evaluate(sample, resamples=200, seed=0, validation_threshold=0.3)
+        for split, sample in samples.items()
+    }
+    assert metrics.shown(full) == {
+        "test": {metric: full["test"][metric] for metric in ("accuracy", "auroc", "sensitivity", "specificity")},
+        "val": {metric: full["validation"][metric] for metric in ("auroc", "log_loss")},
+    }
+
+
+def test_curves_on_the_grid_are_scikit_learns() -> None:
+    good, poor = scored(skill=3), scored(seed=1, skill=0.3)
+    roc = roc_curves({"good": good, "poor": poor})
+    assert len(roc) > 900  # these two differ nearly everywhere
+    area = np.trapezoid(roc["poor"], roc["false_positive_rate"])
+    assert area == pytest.approx(roc_auc_score(poor.labels, poor.probabilities), abs=0.01)
+    curves = precision_recall_curves({"good": good, "poor": poor}).set_index("recall")
+    precision, recall, _ = precision_recall_curve(poor.labels, poor.probabilities)
+    for wanted in (0.25, 0.5, 0.9):
+        assert curves["poor"][wanted] == pytest.approx(precision[recall >= wanted - 1e-9][-1])
+
+
+def test_curves_are_cut_to_the_box_in_which_they_differ() -> None:
+    # Both models rank 40 of 50 pneumonias first. "worse" then ranks 5 of 50 normal films before the other 10.
+    labels = np.array([1] * 40 + [0] * 5 + [1] * 10 + [0] * 45)
+    falling = np.linspace(1, 0, 100)
+    worse, better = (Scored(ranked, falling, np.arange(100)) for ranked in (labels, np.sort(labels)[::-1]))
+    roc = roc_curves({"better": better, "worse": worse})
+    assert roc["false_positive_rate"].iloc[[0, -1]].tolist() == [0, pytest.approx(0.1)]
+    assert roc[["better", "worse"]].min().min() == pytest.approx(0.8)
+    same = roc_curves({"one": worse, "two": worse})
+    assert same["false_positive_rate"].iloc[[0, -1]].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -85,23 +137,48 @@ def test_what_cannot_be_scored_is_one_clear_error(labels: list[int], probabiliti
 
 def test_comparison_of_other_images_is_refused() -> None:
     with pytest.raises(CxrError, match="other images"):
-        estimate_all({"teacher": scored(200), "baseline": scored(100)}, resamples=100, seed=0)
+        differences({"teacher": scored(200), "baseline": scored(100)}, resamples=100, seed=0)
+
+
+def evaluation(models: dict[str, Scored]) -> dict[str, Any]:
+    """What `compare` gathers of these models."""
+    described = {
+        name: {
+            "parameters": 1000 if name == "teacher" else 100,
+            "megabytes": 1.0,
+            "weights_sha256": f"{number}" * 64,
+            "trained": {"precision": "bf16-mixed", "processor": "x86_64 AVX512 AMX, 2 threads"},
+            "test": metrics.evaluate(scored, resamples=300, seed=0, validation_threshold=0.5),
+        }
+        for number, (name, scored) in enumerate(models.items())
+    }
+    size = {"median": 224}
+    dataset = {"archive_sha256": "ab" * 32, "width": size, "height": size, "image_size": 96}
+    return {"dataset": dataset, "models": described, "comparison": differences(models, resamples=300, seed=0)}
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
-def test_report_names_its_data_and_every_interval(synthetic: bool) -> None:
+def test_report_names_its_data_its_training_and_every_interval(synthetic: bool) -> None:
     models = {"teacher": scored(skill=2), "baseline": scored(seed=1), "distilled": scored(seed=2, skill=1.5)}
-    estimated = estimate_all(models, resamples=300, seed=0)
-    result = compare(models, estimated, parameters={"teacher": 1000, "baseline": 100, "distilled": 100})
-    assert result["size_ratio"] == 10
-    gap = estimated["teacher"]["auroc"].value - estimated["baseline"]["auroc"].value
-    gain = result["gain_over_baseline"]["auroc"]["value"]
-    assert result["gap_closed"]["auroc"] == pytest.approx(gain / gap, abs=1e-4)
-    size = {"median": 224}
-    dataset = {"archive_sha256": "ab" * 32, "width": size, "height": size, "image_size": 96}
-    report = comparison_report(estimated, result, dataset, synthetic=synthetic)
+    report = comparison_report(evaluation(models), synthetic=synthetic)
     assert ("SYNTHETIC" in report) is synthetic and "abababababab" in report
-    assert report.count("[") >= 3 * 4 + 4
+    assert report.count("[") == 3 * 4 + 4 and "10 times larger" in report
+    assert "precision bf16-mixed, x86_64 AVX512 AMX, 2 threads: teacher, baseline, distilled." in report
+    assert "teacher `000000000000`, baseline `111111111111`, distilled `222222222222`." in report
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer"),
+    [
+        (0.01, 0.03, "AUROC is higher by 0.020; the 95% interval excludes 0"),
+        (-0.03, -0.01, "AUROC is lower by 0.020; the 95% interval excludes 0"),
+        (-0.01, 0.05, "no measurable gain in AUROC (+0.020): the 95% interval includes 0"),
+    ],
+)
+def test_the_report_leads_with_the_answer_that_the_interval_allows(low: float, high: float, answer: str) -> None:
+    figures = evaluation({name: scored() for name in ("teacher", "baseline", "distilled")})
+    figures["comparison"]["gain"]["auroc"] = {"value": (low + high) / 2, "low": low, "high": high}
+    assert answer in comparison_report(figures, synthetic=False).splitlines()[2]
 
 
 def test_size_alone_is_scored_where_sizes_differ() -> None:
@@ -120,7 +197,7 @@ def test_size_alone_is_scored_where_sizes_differ() -> None:
 
 def test_temperature_softens_the_teacher() -> None:
     draws = np.random.default_rng(0).normal(0, 4, (50, 3))
-    logits = pd.DataFrame(draws, columns=["logit_normal", "logit_bacterial", "logit_viral"])
+    logits = pd.DataFrame(draws, columns=LOGITS)
     table = temperature_table(logits.assign(split="val"))
     assert list(table.columns) == ["share", "T_0.5", "T_1", "T_2", "T_4"]
     assert (table["T_4"] <= table["T_1"] + 1e-12).all() and (table["T_1"] <= table["T_0.5"] + 1e-12).all()

@@ -19,10 +19,10 @@ from torch import nn
 
 from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation.calibration import fit_temperature
 from cxr_distill.films.pixels import squash
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.release.build import FP32, INT8, answer_all
+from cxr_distill.release.calibration import fit_temperature
 from cxr_distill.release.graph import Screener, to_onnx, with_facts
 from cxr_distill.release.strangers import ALTERED, ALTERED_UNSEEN, DRAWN, DRAWN_UNSEEN, alter_films, draw_strangers
 from cxr_distill.release.typicality import Typicality

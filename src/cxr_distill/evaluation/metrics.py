@@ -1,8 +1,8 @@
-"""From predictions to figures: every metric, with its interval, and the points of curves."""
+"""From predictions to metrics: each with its interval, and which of them are compared at a glance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,8 +15,6 @@ from sklearn.metrics import (
     brier_score_loss,
     f1_score,
     log_loss,
-    precision_recall_curve,
-    roc_curve,
 )
 
 from cxr_distill.base.errors import CxrError
@@ -26,7 +24,8 @@ Ints = NDArray[np.int64]
 
 THRESHOLD = 0.5
 CALIBRATION_BINS = 10
-CURVE_POINTS = 200
+SHOWN = {"test": ("accuracy", "auroc", "sensitivity", "specificity"), "validation": ("auroc", "log_loss")}
+"""The few metrics of a model that `dvc metrics show` prints, by split."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Scored:
     """One model's P(pneumonia) on one split, one row per image.
 
     labels: (N,) 0 or 1 (pneumonia); probabilities: (N,) in [0, 1]; patients: (N,) keys, the unit of resampling.
-    Raises CxrError if the rows do not fit together, a probability is none, or a class is missing.
+    Raises CxrError if the lengths differ, a value is out of range, or one of the classes is missing.
     """
 
     labels: Ints
@@ -42,7 +41,7 @@ class Scored:
     patients: NDArray[Any]
 
     def __post_init__(self) -> None:
-        """Refuse what would turn into NaN further on."""
+        """Refuse values that would give NaN in a metric."""
         if not len(self.labels) == len(self.probabilities) == len(self.patients):
             raise CxrError("labels, probabilities and patients differ in length; run `dvc repro`")
         if not np.isin(self.labels, (0, 1)).all():
@@ -50,7 +49,7 @@ class Scored:
         if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
             raise CxrError("a probability is not a number in [0, 1]; did the training diverge?")
         if len(np.unique(self.labels)) < 2:
-            raise CxrError(f"{len(self.labels)} images hold only one class: no AUROC; evaluate images of both classes")
+            raise CxrError(f"all {len(self.labels)} images are of one class: no AUROC; evaluate images of both classes")
 
 
 Statistic = Callable[[Scored, Floats], Floats]
@@ -127,9 +126,9 @@ def threshold_for_sensitivity(scored: Scored, target: float) -> float:
 
 
 def evaluate(scored: Scored, *, resamples: int, seed: int, validation_threshold: float) -> dict[str, Any]:
-    """Every figure of one model on one split, finite and rounded to six digits.
+    """Every metric of one model on one split, finite and rounded to six digits.
 
-    `validation_threshold` is the operating point chosen on validation patients.
+    `validation_threshold` is a second threshold, chosen on validation patients (`threshold_for_sensitivity`).
     """
     labels, p = scored.labels, scored.probabilities
     intervals = estimates(scored, patient_resamples(labels, scored.patients, resamples=resamples, seed=seed))
@@ -157,8 +156,16 @@ def evaluate(scored: Scored, *, resamples: int, seed: int, validation_threshold:
     }
 
 
+def shown(evaluated: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """SHOWN of the metrics in `evaluated` (split -> what `evaluate` gives); the short key `val` fits one screen."""
+    return {
+        split.replace("validation", "val"): {metric: evaluated[split][metric] for metric in chosen}
+        for split, chosen in SHOWN.items()
+    }
+
+
 def reliability(scored: Scored) -> pd.DataFrame:
-    """Columns predicted, observed, n: mean P and share of pneumonia per tenth of the range; empty bins left out."""
+    """Columns predicted, observed, n: mean P and share of pneumonia in each tenth of [0, 1]; empty bins left out."""
     edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
     table = pd.DataFrame({"predicted": scored.probabilities, "observed": scored.labels.astype(float)})
     bins = table.groupby(np.digitize(scored.probabilities, edges))
@@ -168,7 +175,8 @@ def reliability(scored: Scored) -> pd.DataFrame:
 def calibration_error(scored: Scored, weights: Floats) -> Floats:
     """Expected calibration error (B,) of P(pneumonia) under weights (B, N).
 
-    The bins of `reliability`: |sum of predicted - sum of observed| over the sum of weights (Naeini et al., AAAI 2015).
+    In the bins of `reliability`, |sum of predicted - sum of observed|, divided by the sum of weights (Naeini et al.,
+    AAAI 2015).
     """
     edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
     in_bin = np.eye(CALIBRATION_BINS)[np.digitize(scored.probabilities, edges)]
@@ -182,33 +190,7 @@ def expected_calibration_error(scored: Scored) -> float:
     return float(calibration_error(scored, np.ones((1, len(scored.labels))))[0])
 
 
-def roc_points(scored: Scored) -> pd.DataFrame:
-    """Columns false_positive_rate, true_positive_rate, threshold: at most CURVE_POINTS rows, both ends kept."""
-    false_positive, true_positive, threshold = roc_curve(scored.labels, scored.probabilities)
-    return _thinned(
-        # scikit-learn starts the curve at an infinite threshold, which no CSV reader agrees on.
-        {
-            "false_positive_rate": false_positive,
-            "true_positive_rate": true_positive,
-            "threshold": np.minimum(threshold, 1.0),
-        }
-    )
-
-
-def precision_recall_points(scored: Scored) -> pd.DataFrame:
-    """Columns recall, precision, threshold, by falling threshold: at most CURVE_POINTS rows, both ends kept."""
-    precision, recall, threshold = precision_recall_curve(scored.labels, scored.probabilities, drop_intermediate=True)
-    falling = {"recall": recall, "precision": precision, "threshold": np.append(threshold, 1.0)}
-    return _thinned({name: column[::-1] for name, column in falling.items()})
-
-
-def _thinned(columns: dict[str, Floats]) -> pd.DataFrame:
-    table = pd.DataFrame(columns)
-    keep = np.unique(np.linspace(0, len(table) - 1, CURVE_POINTS).round().astype(int))
-    return table.iloc[keep].reset_index(drop=True)
-
-
 def confusion_rows(scored: Scored) -> pd.DataFrame:
-    """Columns actual, predicted (normal or pneumonia), one row per image: what DVC's confusion template counts."""
+    """Columns actual, predicted (normal or pneumonia), one row per image, which DVC's confusion template counts."""
     names = np.array(["normal", "pneumonia"])
     return pd.DataFrame({"actual": names[scored.labels], "predicted": names[decisions(scored).astype(int)]})

@@ -17,7 +17,6 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from torch import nn
 
 from cxr_distill.base.classes import CLASSES
-from cxr_distill.evaluation.calibration import fit_temperature
 from cxr_distill.evaluation.metrics import (
     THRESHOLD,
     Scored,
@@ -26,6 +25,7 @@ from cxr_distill.evaluation.metrics import (
     rounded,
     weighted_auroc,
 )
+from cxr_distill.release.calibration import fit_temperature
 from cxr_distill.release.graph import Screener, to_onnx, with_facts
 from cxr_distill.release.params import ReleaseParams
 from cxr_distill.release.strangers import ALTERED, ALTERED_UNSEEN, DRAWN, DRAWN_UNSEEN, alter_films, draw_strangers

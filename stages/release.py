@@ -1,4 +1,4 @@
-"""The distilled student as the files that are released, their parity with PyTorch, and the model card."""
+"""Release the distilled student: two ONNX files, a check that they answer as PyTorch does, and the model card."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def main() -> None:
     }
     predictions = read_csv(Path("predictions/distilled.csv"), COLUMNS)
     dataset = json.loads(Path("data/dataset.json").read_text())
-    evaluation = json.loads(Path("metrics/distilled.json").read_text())
+    evaluation = json.loads(Path("evaluation/distilled.json").read_text())
     files, facts = make_release(
         net,
         images["train"],
@@ -47,9 +47,9 @@ def main() -> None:
 
     for name, content in files.items():
         write_bytes(RELEASE / name, content)
-    card = model_card(facts, evaluation, dataset, checked, synthetic=synthetic)
+    card = model_card(files, facts, evaluation=evaluation, dataset=dataset, checked=checked, synthetic=synthetic)
     write_bytes(RELEASE / "MODEL_CARD.md", card.encode())
-    write_json(Path("metrics/release.json"), checked)
+    write_json(Path("reports/release.json"), checked)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""How the models differ on the same test images: paired differences, agreement, and what needs no network at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.evaluation.bootstrap import patient_resamples, rounded
+from cxr_distill.evaluation.geometry import geometry_model
+from cxr_distill.evaluation.metrics import Scored, decisions, estimates
+from cxr_distill.evaluation.predictions import LOGITS
+
+TEMPERATURES = (0.5, 1.0, 2.0, 4.0)
+MODELS = ("teacher", "baseline", "distilled")
+COMPARED = ("accuracy", "auroc")
+
+
+def differences(models: Mapping[str, Scored], *, resamples: int, seed: int) -> dict[str, Any]:
+    """Distilled minus baseline (`gain`) and minus teacher (`gap`), and how often each model decides as the teacher.
+
+    Positive is better for the distilled student in both. Each difference has a 95% interval, in which both models are
+    scored on the same resamples of patients. `models` has at least MODELS.
+
+    Raises CxrError unless all models scored the same images.
+    """
+    teacher = models["teacher"]
+    for name, scored in models.items():
+        if not (np.array_equal(scored.labels, teacher.labels) and np.array_equal(scored.patients, teacher.patients)):
+            raise CxrError(f"predictions/{name}.csv is of other images than predictions/teacher.csv; run `dvc repro`")
+    weights = patient_resamples(teacher.labels, teacher.patients, resamples=resamples, seed=seed)
+    estimated = {name: estimates(models[name], weights) for name in MODELS}
+
+    def distilled_minus(other: str) -> dict[str, dict[str, float]]:
+        return {metric: (estimated["distilled"][metric] - estimated[other][metric]).summary() for metric in COMPARED}
+
+    return {
+        "n": len(teacher.labels),
+        "patients": len(np.unique(teacher.patients)),
+        "gain": distilled_minus("baseline"),
+        "gap": distilled_minus("teacher"),
+        "agreement_with_teacher": {
+            name: {
+                "same_decision": rounded((decisions(scored) == decisions(teacher)).mean()),
+                "mean_absolute_difference": rounded(np.abs(scored.probabilities - teacher.probabilities).mean()),
+            }
+            for name, scored in models.items()
+            if name != "teacher"
+        },
+    }
+
+
+def shown(difference: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """The values of `gain` or `gap` under the keys of a model's metrics, so that `dvc metrics show` lines them up."""
+    return {"test": {metric: figures["value"] for metric, figures in difference.items()}}
+
+
+def geometry_only(index: pd.DataFrame) -> dict[str, float]:
+    """Accuracy and AUROC on test of logistic regression on width and height alone, fitted on train.
+
+    Empty if all sizes are equal, as in an archive of resized copies.
+    """
+    size = index[["width", "height"]].to_numpy(float)
+    sick = (index["label"] == "PNEUMONIA").to_numpy(np.int64)
+    train, test = (index["split"] == "train").to_numpy(), (index["split"] == "test").to_numpy()
+    if len(np.unique(size[train], axis=0)) < 2:
+        return {}
+    p = geometry_model(size, sick, train)[test]
+    accuracy = ((p >= 0.5) == sick[test]).mean()
+    return {"accuracy": rounded(accuracy), "auroc": rounded(roc_auc_score(sick[test], p))}
+
+
+def temperature_table(teacher: pd.DataFrame) -> pd.DataFrame:
+    """Probability of the teacher's first choice at each temperature, by share of the validation images (0 to 1).
+
+    `teacher`: its predictions. Columns share, T_0.5, T_1, T_2, T_4; 101 rows.
+    """
+    logits = teacher.loc[teacher["split"] == "val", LOGITS].to_numpy(float)
+    share = np.linspace(0, 1, 101)
+    columns = {f"T_{t:g}": np.quantile(softmax(logits / t, axis=1).max(axis=1), share) for t in TEMPERATURES}
+    return pd.DataFrame({"share": share, **columns})
