@@ -79,7 +79,7 @@ def test_every_make_target_stage_knob_and_file_that_is_named_exists(page: Path) 
             for key in knob.split("."):
                 assert key in value, words
                 value = value[key]
-        if re.fullmatch(r"[\w./-]+\.(py|yaml|yml|toml|json|lock|md|csv|txt|svg|png)", words):
+        if re.fullmatch(r"[\w./-]+\.(py|yaml|yml|toml|json|lock|md|csv|txt|svg|png|j2)", words):
             assert words.startswith(MADE_LATER) or any((folder / words).exists() for folder in FOLDERS), words
 
 
