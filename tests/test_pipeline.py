@@ -23,6 +23,12 @@ def changed(folder: Path, **changes: object) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
 @pytest.fixture
 def repo(finished: Path) -> Path:
     """The finished repository as committed; what a test changes in it is put back by the next one."""
@@ -33,9 +39,17 @@ def repo(finished: Path) -> Path:
 
 
 def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> None:
+    gathered = json.loads((repo / "reports/evaluation.json").read_text())
     for name in ("teacher", "baseline", "distilled", "blog_best"):
-        test = json.loads((repo / f"metrics/{name}.json").read_text())["test"]
-        assert test["n"] == 50 and test["ci95"]["auroc"]["low"] <= test["auroc"] <= test["ci95"]["auroc"]["high"]
+        model, shown = gathered["models"][name], json.loads((repo / f"metrics/{name}.json").read_text())
+        test, interval = model["test"], model["test"]["ci95"]["auroc"]
+        assert test["n"] == 50 and interval["low"] <= test["auroc"] <= interval["high"]
+        assert shown["test"] == {key: test[key] for key in ("accuracy", "auroc", "sensitivity", "specificity")}
+        assert shown["val"] == {key: model["validation"][key] for key in ("auroc", "log_loss")}
+        assert set(model["trained"]) == {"precision", "processor"}
+    for name in ("gain", "gap"):
+        shown = json.loads((repo / f"metrics/{name}.json").read_text())["test"]
+        assert shown == {key: gathered["comparison"][name][key]["value"] for key in ("accuracy", "auroc")}
     assert "SYNTHETIC" in (repo / "reports/comparison.md").read_text()
     assert "up to date" in run(repo, "dvc", "repro", "-P", "--dry", "--allow-missing")
     assert ran(run(repo, "dvc", "repro")) == []
@@ -44,7 +58,7 @@ def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> N
 
 def test_another_alpha_runs_distillation_and_what_follows_it_alone(repo: Path) -> None:
     output = run(repo, "dvc", "exp", "run", "-S", "distill.alpha=0.25")
-    assert ran(output) == ["distill", "evaluate@distilled", "compare", "export"]
+    assert ran(output) == ["distill", "evaluate@distilled", "compare", "release"]
     assert "metrics/distilled.json" in run(repo, "dvc", "metrics", "diff", "--precision", "8")
     before = (repo / FILES["distilled"]).read_bytes()
     # The same experiment in a temporary copy runs the copy's code and ends in the same bytes.
@@ -76,7 +90,31 @@ def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
     module = repo / "src/cxr_distill/evaluation/metrics.py"
     module.write_text(module.read_text().replace('"n": len(labels),', '"n": len(labels), "more": 1,'))
     again = ran(run(repo, "dvc", "repro"))
-    assert again and all(stage.startswith(("evaluate", "compare", "export")) for stage in again)
+    assert again and all(stage.startswith(("evaluate", "compare", "release")) for stage in again)
+
+
+def test_an_edited_sentence_of_the_report_runs_no_training(repo: Path) -> None:
+    template = repo / "src/cxr_distill/report/templates/comparison.md.j2"
+    edit(template, "Each model is one training run:", "Every model is one training run:")
+    assert ran(run(repo, "dvc", "repro")) == ["compare"]
+    assert "Every model is one training run:" in (repo / "reports/comparison.md").read_text()
+
+
+def test_an_edited_sentence_of_the_model_card_runs_the_release_alone(repo: Path) -> None:
+    edit(
+        repo / "src/cxr_distill/release/templates/model_card.md.j2", "A small network that", "A very small network that"
+    )
+    assert ran(run(repo, "dvc", "repro")) == ["release"]
+    assert "A very small network that" in (repo / "release/MODEL_CARD.md").read_text()
+
+
+def test_an_edited_student_does_not_run_the_teacher(repo: Path) -> None:
+    before = (repo / FILES["baseline"]).read_bytes()
+    edit(repo / "src/cxr_distill/nets/student/network.py", "manual_seed(params.seed)", "manual_seed(params.seed + 1)")
+    again = ran(run(repo, "dvc", "repro"))
+    assert {"train_baseline", "distill"} <= set(again)
+    assert not {"preprocess", "train_teacher", "soft_targets"} & set(again)
+    assert (repo / FILES["baseline"]).read_bytes() != before
 
 
 def test_a_bad_alpha_fails_with_one_line_and_leaves_the_results_alone(repo: Path) -> None:
@@ -95,7 +133,7 @@ def test_too_small_a_limit_of_addresses_is_said_before_any_work(repo: Path) -> N
 
 def test_a_stray_prediction_is_refused(repo: Path) -> None:
     shutil.copy(repo / "predictions/baseline.csv", repo / "predictions/old.csv")
-    assert "delete old" in run(repo, "dvc", "repro", check=False)
+    assert "delete predictions/old.csv" in run(repo, "dvc", "repro", check=False)
     (repo / "predictions/old.csv").unlink()
 
 
@@ -107,8 +145,12 @@ def test_plots_open_offline(repo: Path) -> None:
 
 
 def test_two_runs_end_in_the_same_bytes(repo: Path, tmp_path: Path) -> None:
-    results = [*FILES.values(), "metrics/comparison.json", "metrics/teacher.json", "data/soft_targets.safetensors"]
-    results += ["metrics/release.json", *(f"release/{name}" for name in (FP32, INT8, "MODEL_CARD.md"))]
+    results = [*FILES.values(), "reports/evaluation.json", "metrics/teacher.json", "data/soft_targets.safetensors"]
+    results += [
+        "metrics/gain.json",
+        "reports/release.json",
+        *(f"release/{name}" for name in (FP32, INT8, "MODEL_CARD.md")),
+    ]
     before = {name: (repo / name).read_bytes() for name in results}
     run(repo, "dvc", "repro", "-f", "--no-run-cache")
     assert {name: (repo / name).read_bytes() for name in results} == before

@@ -1,4 +1,4 @@
-"""Data, models and runs move between machines through a real S3 client, against an S3 server on this machine."""
+"""Data, models and runs move between machines through a real S3 client, and the released model by its name."""
 
 from __future__ import annotations
 
@@ -47,3 +47,14 @@ def test_a_fresh_clone_pulls_every_result_from_s3_and_trains_nothing(
     assert not [
         name for name in tracked if not name.startswith("tests/") and b"AWS_SECRET" in (second / name).read_bytes()
     ]
+
+
+def test_a_stranger_downloads_the_released_model_by_its_name(finished: Path, tmp_path: Path) -> None:
+    clone, elsewhere = tmp_path / "clone", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    run(finished, "git", "clone", "-q", str(finished), str(clone))
+    run(clone, "git", "tag", "--annotate", "cxr-distill@v0.1.0", "--message", "release")
+    run(elsewhere, "dvc", "artifacts", "get", str(clone), "cxr-distill")
+    assert (elsewhere / "cxr-distill.onnx").read_bytes() == (finished / "release" / "cxr-distill.onnx").read_bytes()
+    show = "import dvc.api; print(dvc.api.artifacts_show('cxr-distill', version='v0.1.0', repo='../clone')['path'])"
+    assert "release/cxr-distill.onnx" in run(elsewhere, "python", "-c", show)

@@ -1,1 +1,1 @@
-"""What a network is worth: metrics with intervals, predictions, calibration, examples."""
+"""How good a network is: predictions, metrics with intervals, example images."""

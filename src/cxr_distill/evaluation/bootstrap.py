@@ -1,4 +1,4 @@
-"""Intervals: a figure on the images as they are and in resamples of whole patients."""
+"""95% intervals of a metric, from a bootstrap over patients: all images of a patient are drawn together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric on the images as they are, and in every resample."""
+    """A metric on the images as they are (`value`), and in every resample (`resamples`, (B,))."""
 
     value: float
     resamples: Floats
@@ -37,12 +37,12 @@ class Estimate:
 
 
 def rounded(value: float) -> float:
-    """Six digits, and no negative zero: what is written is what is compared."""
+    """Six digits, and no negative zero, so that equal results are written as equal text."""
     return round(float(value), DIGITS) + 0.0
 
 
 def patient_counts(patients: ArrayLike, *, resamples: int, seed: int) -> Floats:
-    """How often each image is drawn when whole patients are drawn with replacement: (resamples, N) of whole numbers."""
+    """(resamples, N): how often each image is drawn when as many patients are drawn, with replacement, as there are."""
     keys, patient = np.unique(np.asarray(patients), return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=resamples)
     counts: Floats = draws[:, patient].astype(np.float64)
@@ -50,10 +50,9 @@ def patient_counts(patients: ArrayLike, *, resamples: int, seed: int) -> Floats:
 
 
 def patient_resamples(labels: ArrayLike, patients: ArrayLike, *, resamples: int, seed: int) -> Floats:
-    """How often each image is drawn when whole patients are resampled: (resamples, N) of whole numbers.
+    """`patient_counts` of the resamples with both classes; the other resamples have no AUROC or no specificity.
 
-    Resamples without both classes are left out, since AUROC, sensitivity or specificity do not exist in them;
-    CxrError if that leaves less than half.
+    labels: (N,) 0 or 1; patients: (N,) keys. Raises CxrError if fewer than half of the resamples are left.
     """
     labels = np.asarray(labels)
     weights = patient_counts(patients, resamples=resamples, seed=seed)
@@ -61,11 +60,11 @@ def patient_resamples(labels: ArrayLike, patients: ArrayLike, *, resamples: int,
     usable = weights[(positives > 0) & (positives < weights.sum(axis=1))]
     if 2 * len(usable) < resamples:
         count = len(np.unique(np.asarray(patients)))
-        raise CxrError(f"{count} patients are too few for an interval; evaluate more patients of each class")
+        raise CxrError(f"{count} patients are too few for a 95% interval; evaluate more patients of each class")
     return usable
 
 
 def mean_by_patient(values: Floats, patients: NDArray[Any], *, resamples: int, seed: int) -> Estimate:
-    """The mean of `values` (N,), and in resamples of whole patients."""
+    """The mean of `values` (N,) over the images, and in each resample of patients."""
     weights = patient_counts(patients, resamples=resamples, seed=seed)
     return Estimate(float(values.mean()), (weights @ values) / weights.sum(axis=1))

@@ -1,4 +1,4 @@
-"""A picture of what a model gets right and wrong: images by outcome, from its least to its most certain."""
+"""A picture of a model's right and wrong answers: example images of each outcome, by rising P(pneumonia)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ OUTCOMES = {
     "false positive": (0, True),
     "false negative": (1, False),
 }
-"""Row of the picture -> (label, pneumonia called)."""
+"""Row of the picture -> (label, whether the model calls pneumonia)."""
 
 
 def chosen_examples(scored: Scored, count: int) -> dict[str, NDArray[np.intp]]:
-    """For every outcome at most `count` rows, spread evenly over their ranking by P(pneumonia)."""
+    """Indices of at most `count` images of every outcome, evenly spaced in the order of P(pneumonia)."""
     called = decisions(scored)
     chosen = {}
     for outcome, (label, call) in OUTCOMES.items():

@@ -1,4 +1,4 @@
-"""How a figure of matplotlib becomes bytes, the same for the same figure, and the colours of all pictures."""
+"""From a Matplotlib figure to PNG or SVG bytes, equal for equal figures, and the colours of all pictures."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#0
 
 
 def png(figure: Figure, *, dpi: int = 110) -> bytes:
-    """The figure's PNG bytes."""
+    """The figure as PNG, without the version of Matplotlib in it."""
     file = BytesIO()
     figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     return file.getvalue()
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure's SVG bytes, text as text."""
+    """The figure as SVG; text stays text."""
     import matplotlib
 
     file = BytesIO()

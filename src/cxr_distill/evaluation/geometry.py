@@ -1,4 +1,4 @@
-"""What the size of a film's file tells of its class, without a pixel."""
+"""How well the width and height of an image predict its label, without any pixel."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from cxr_distill.evaluation.metrics import Ints
 
 
 def geometry_model(sizes: Floats, labels: Ints, fitted: NDArray[np.bool_]) -> Floats:
-    """P(pneumonia) (N,) by logistic regression on width and height (N, 2), classes weighted equally, on rows `fitted`.
+    """P(pneumonia), (N,), by logistic regression on width and height.
 
-    NaN where the size is.
+    sizes: (N, 2) in pixels, NaN where unknown, which gives NaN; labels: (N,) 0 or 1; fitted: (N,) rows to fit on, all
+    of known size. Both classes have the same total weight in the fit.
     """
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
     model.fit(sizes[fitted], labels[fitted])

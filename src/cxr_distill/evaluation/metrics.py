@@ -1,4 +1,4 @@
-"""From predictions to metrics: each with its interval, and which of them are compared at a glance."""
+"""From predictions to metrics: all of them, those with an interval, and the few that are compared at a glance."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _specificity(scored: Scored, weights: Floats, threshold: float) -> Floats:
 
 
 def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Floats:
-    """AUROC (B,) of one ranking under each row of `weights` (B, N): P(positive above negative), ties half."""
+    """AUROC (B,) of one ranking under each row of `weights` (B, N): P(positive above negative), a tie counts half."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     order = np.argsort(scores, kind="stable")
     positive, negative = weights[:, order] * labels[order], weights[:, order] * (1 - labels[order])
@@ -97,11 +97,11 @@ METRICS = {
     "sensitivity": _sensitivity,
     "specificity": _specificity,
 }
-"""Name -> values (B,) under weights (B, N): the metrics that are printed with an interval."""
+"""Name -> function that gives the metric (B,) under weights (B, N): the metrics that have an interval."""
 
 
 def estimate(scored: Scored, weights: Floats, statistic: Statistic) -> Estimate:
-    """A statistic on the images as they are and in each resample `weights` (B, N)."""
+    """A statistic on the images as they are, and in each resample, a row of `weights` (B, N)."""
     ones = np.ones((1, len(scored.labels)))
     return Estimate(float(statistic(scored, ones)[0]), statistic(scored, weights))
 
@@ -112,15 +112,15 @@ def estimates(scored: Scored, weights: Floats, *, threshold: float = THRESHOLD) 
 
 
 def decisions(scored: Scored, threshold: float = THRESHOLD) -> NDArray[np.bool_]:
-    """(N,) True where pneumonia is called: at or above the threshold."""
+    """(N,) True where P(pneumonia) is at or above the threshold."""
     called: NDArray[np.bool_] = scored.probabilities >= threshold
     return called
 
 
 def threshold_for_sensitivity(scored: Scored, target: float) -> float:
-    """The highest threshold, in steps of 1e-6, that calls at least `target` of the pneumonias."""
+    """The highest threshold, in steps of 1e-6, with a sensitivity of at least `target`."""
     pneumonia = np.sort(scored.probabilities[scored.labels == 1])[::-1]
-    # The small allowance undoes binary fractions: 0.95 of 20 is 19, not 20.
+    # The allowance is for binary fractions: 0.55 * 100 is slightly above 55, and 55 are enough.
     needed = max(1, int(np.ceil(target * len(pneumonia) - 1e-9)))
     return float(np.floor(pneumonia[needed - 1] * 10**DIGITS) / 10**DIGITS)
 

@@ -1,4 +1,4 @@
-"""How predictions become figures with intervals."""
+"""Parameters of the stages `evaluate` and `compare`."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The predictions table: one row per image, written by evaluation and read by comparison."""
+"""The predictions table, one row per image of validation and test: `evaluate` writes it, later stages read it."""
 
 from __future__ import annotations
 

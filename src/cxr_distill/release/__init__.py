@@ -1,1 +1,1 @@
-"""From trained weights to a released file, and the checks that it answers as the network does."""
+"""From trained weights to the released files, and the checks that they answer as the network does."""

@@ -1,4 +1,4 @@
-"""From a trained student to the files that are released, and the proof that they answer as it does."""
+"""From a trained student to the released files, and the check that they answer as it does."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def make_release(
     dataset_sha256: str,
     weights_sha256: str,
 ) -> tuple[dict[str, bytes], Facts]:
-    """The files FP32 and INT8, and the facts of the first; `train`, `val` (N, S, S), `predicted` on `val`."""
+    """The files FP32 and INT8, by name, and the facts of the first.
+
+    train, val: uint8 (N, S, S); predicted: the student's P(pneumonia) on `val`, on which the temperature is fitted.
+    """
     size = train.shape[-1]
     temperature = fit_temperature(predicted.probabilities, predicted.labels)
     typicality, threshold = fit_typicality(train, val, refused=params.refused)
@@ -71,7 +74,10 @@ def make_release(
 def check_release(
     files: Mapping[str, bytes], val: Pixels, test: Pixels, evaluated: Scored, params: ReleaseParams
 ) -> dict[str, Any]:
-    """What metrics/release.json shows: parity on `test`, and what is refused of films and of other pictures."""
+    """The content of reports/release.json: parity on `test`, calibration, and refusal rate by kind of picture.
+
+    files: from `make_release`; val, test: uint8 (N, S, S); evaluated: PyTorch's P(pneumonia) on `test`.
+    """
     models = {name: Model(files[name]) for name in (FP32, INT8)}
     answers = {name: answer_all(model, test) for name, model in models.items()}
     calibrated = Scored(evaluated.labels, answers[FP32].p_calibrated.astype(np.float64), evaluated.patients)
@@ -104,7 +110,7 @@ def check_release(
 
 
 class _Reader(CalibrationDataReader):
-    """Hands calibration images to onnxruntime one by one."""
+    """Gives onnxruntime the calibration images, one by one."""
 
     def __init__(self, images: Pixels) -> None:
         self.waiting = iter(images.astype(np.float32)[:, None])
@@ -115,12 +121,12 @@ class _Reader(CalibrationDataReader):
 
 
 def quantise(model: onnx.ModelProto, images: Pixels) -> onnx.ModelProto:
-    """The graph with its convolutions in int8: QDQ, weights per channel, ranges as `images` (N, S, S) show them.
+    """The graph with its convolutions in int8: QDQ, weights per channel, ranges of activations from `images` (N, S, S).
 
-    The rest stays in single precision: standardisation, the linear layer, and the typicality score, which decides
-    with small differences.
+    The rest stays in single precision: standardisation, the linear layer, and the typicality score, in which small
+    differences decide.
     """
-    logging.getLogger().setLevel(logging.ERROR)  # it advises a pre-processing that the exporter has already done
+    logging.getLogger().setLevel(logging.ERROR)  # it advises a pre-processing step that the exporter has already done
     with tempfile.TemporaryDirectory() as folder:
         fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, fp32)
@@ -138,13 +144,13 @@ def quantise(model: onnx.ModelProto, images: Pixels) -> onnx.ModelProto:
 
 
 def answer_all(model: Model, images: Pixels) -> Answers:
-    """The answers for any number of images, in batches."""
+    """The answers for `images` (N, S, S), computed in batches of BATCH."""
     parts = [model(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
     return Answers(*(np.concatenate(outputs) for outputs in zip(*parts, strict=True)))
 
 
 def parity(released: NDArray[np.floating], evaluated: Scored) -> dict[str, Any]:
-    """How P(pneumonia) `released` (N,) differs from what evaluation found with PyTorch, on the same images."""
+    """How P(pneumonia) of a released file, (N,), differs from PyTorch's (`evaluated`) on the same images."""
     same = Scored(evaluated.labels, released.astype(np.float64), evaluated.patients)
     ones = np.ones((1, len(same.labels)))
     figures = {}

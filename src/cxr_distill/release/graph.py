@@ -1,4 +1,4 @@
-"""The student as one ONNX graph that takes grey levels and gives everything a screen shows."""
+"""The student as one ONNX graph: grey levels in, everything that a screening program shows out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ OPSET = 18
 
 
 class StandardiseLevels(nn.Module):
-    """`models.Standardise` for grey levels 0 to 255, rounded as little in onnxruntime as in PyTorch.
+    """`layers.Standardise` for grey levels 0 to 255, as exact in onnxruntime as in PyTorch.
 
-    onnxruntime adds up a whole image in single precision, which alone moves P(pneumonia) by 1e-5. Sums of whole
-    numbers by rows are exact.
+    onnxruntime adds up a whole image in single precision; that rounding alone changes P(pneumonia) by 1e-5. Sums of
+    whole numbers row by row are exact.
     """
 
     def forward(self, image: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def _sum(image: Tensor) -> Tensor:
 
 
 class Screener(nn.Module):
-    """A student that ends in global average pooling and a linear layer, with what is said about its answer."""
+    """A student that ends in global average pooling and a linear layer, and all outputs of the graph."""
 
     def __init__(self, student: nn.Module, typicality: Typicality, temperature: float) -> None:
         super().__init__()
@@ -52,10 +52,10 @@ class Screener(nn.Module):
         self.temperature = temperature
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """OUTPUTS of grey levels (B, S, S), 0 to 255.
+        """OUTPUTS, in this order, of grey levels (B, S, S), 0 to 255.
 
-        The mean of the activation map is the logit of P(pneumonia) less the biases (weighed like the maps), the
-        operating point, and the entropy of the shares of bacterial and viral.
+        The mean of the activation map is logit(P(pneumonia)) without three terms: the biases of the linear layer
+        (weighted as the maps are), the operating point, and the entropy of the shares of bacterial and viral.
         """
         maps = self.body(self.standardise(image))
         logits = self.point(self.linear(self.flatten(self.pool(maps))))
@@ -68,8 +68,8 @@ class Screener(nn.Module):
 
 
 def to_onnx(screener: Screener, *, size: int) -> onnx.ModelProto:
-    """The graph, with any number of images `size` x `size` a batch; equal screeners give equal bytes."""
-    # The exporter counts symbols over the life of a process and writes stack traces, paths and all, into the file.
+    """The graph, for batches of any number of images `size` x `size`; equal screeners give equal bytes."""
+    # The exporter logs each of its steps.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -88,7 +88,7 @@ def to_onnx(screener: Screener, *, size: int) -> onnx.ModelProto:
 
 
 def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without what the exporter notes for its own developers."""
+    """The model without the exporter's notes: stack traces with paths, and symbols numbered since the process began."""
     graph = model.graph
     for part in [model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
         part.ClearField("metadata_props")
@@ -98,7 +98,7 @@ def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_facts(model: onnx.ModelProto, facts: Facts) -> bytes:
-    """The file's bytes."""
+    """The bytes of the ONNX file, with `facts` in its metadata. Raises ValidationError if ONNX finds a fault in it."""
     properties: Mapping[str, str] = {KEY: facts.to_json()}
     onnx.helper.set_model_props(model, dict(properties))
     onnx.checker.check_model(model)

@@ -1,4 +1,4 @@
-"""How the released model is made from the distilled student."""
+"""Parameters of the stage `release`."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
-"""Pictures that are no upright chest film, drawn or made from films: what a screener should refuse.
+"""Pictures that are not upright chest films, drawn or made from films: a screening program should refuse them.
 
-Half of the kinds were looked at when the score of `typicality.py` was chosen; the others never were, and tell how it
-fares with what nobody thought of.
+Half of the kinds were looked at while the score of `typicality.py` was designed. The other half was not: its refusal
+rate is the better estimate for kinds that nobody thought of.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WORDS = ["patient", "report", "chest", "of", "the", "and", "with", "no", "acute"
 def draw_strangers(
     kinds: Mapping[str, Callable[[Random], Grid]], *, count: int, size: int, seed: int
 ) -> dict[str, Pixels]:
-    """For each of `kinds` (DRAWN or DRAWN_UNSEEN), `count` pictures squashed to uint8 (count, size, size)."""
+    """For each of `kinds` (DRAWN or DRAWN_UNSEEN), `count` pictures resized to uint8 (count, size, size)."""
     return {
         name: np.stack([_squashed(draw(np.random.default_rng([seed, number])), size) for number in range(count)])
         for name, draw in kinds.items()
@@ -33,7 +33,7 @@ def draw_strangers(
 
 
 def alter_films(kinds: Mapping[str, Callable[[Grid], Grid]], films: Pixels) -> dict[str, Pixels]:
-    """For each of `kinds` (ALTERED or ALTERED_UNSEEN), `films` uint8 (N, S, S) so altered."""
+    """For each of `kinds` (ALTERED or ALTERED_UNSEEN), the altered `films`, uint8 (N, S, S)."""
     size = films.shape[-1]
     return {
         name: np.stack([_squashed(alter(film.astype(np.float64) / 255), size) for film in films])
@@ -56,7 +56,7 @@ def _axes(shape: tuple[int, int]) -> tuple[Grid, Grid]:
 
 
 def _coloured_noise(random: Random, shape: tuple[int, int], slope: float) -> Grid:
-    """Noise, mean 0, spread 1, whose amplitude falls with frequency to the power `slope`."""
+    """Noise with mean 0 and standard deviation 1; its amplitude is frequency to the power -`slope`."""
     frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])
     frequency[0, 0] = np.inf
     noise = np.fft.irfft2(np.fft.rfft2(random.normal(size=shape)) * frequency**-slope, s=shape)
@@ -111,7 +111,7 @@ def _drawing(random: Random) -> Grid:
 
 
 def _photograph(random: Random) -> Grid:
-    # Things that hide one another, each with its own shade and texture: the statistics of photographs
+    # Discs that cover each other, each with its own shade and texture, have the statistics of photographs
     # (Lee, Mumford, Huang, "Occlusion models for natural images", IJCV 2001).
     shape = _shape(random)
     y, x = _axes(shape)
@@ -179,7 +179,7 @@ def _portrait(random: Random) -> Grid:
 
 
 def _limb(random: Random) -> Grid:
-    # A radiograph, but of a hand or a limb: bright shafts in softer flesh on black.
+    # A radiograph of a hand or a limb: bright bones in darker flesh on black.
     shape = _shape(random)
     y, x = _axes(shape)
     picture = np.zeros(shape)
@@ -228,7 +228,7 @@ def _barcode(random: Random) -> Grid:
 
 
 def _cells(random: Random) -> Grid:
-    # As under a microscope: many like blobs.
+    # As under a microscope: many similar blobs.
     shape = _shape(random)
     points = np.zeros(shape)
     points[random.integers(0, shape[0], 150), random.integers(0, shape[1], 150)] = 1
@@ -267,7 +267,7 @@ DRAWN: dict[str, Callable[[Random], Grid]] = {
     "photograph": _photograph,
     "X-ray texture": _xray_texture,
 }
-"""Drawn kinds looked at while choosing the score."""
+"""Drawn kinds that were looked at while the score was designed."""
 
 DRAWN_UNSEEN: dict[str, Callable[[Random], Grid]] = {
     "pattern": _pattern,
@@ -279,7 +279,7 @@ DRAWN_UNSEEN: dict[str, Callable[[Random], Grid]] = {
     "barcode": _barcode,
     "cells": _cells,
 }
-"""Drawn kinds never used for choosing."""
+"""Drawn kinds that were not."""
 
 ALTERED: dict[str, Callable[[Grid], Grid]] = {
     "turned left": lambda film: np.rot90(film),
@@ -287,7 +287,7 @@ ALTERED: dict[str, Callable[[Grid], Grid]] = {
     "upside down": lambda film: np.rot90(film, 2),
     "inverted": lambda film: 1 - film,
 }
-"""Films altered as the score itself looks for."""
+"""Altered films of the kinds that the score itself tests for."""
 
 ALTERED_UNSEEN: dict[str, Callable[[Grid], Grid]] = {
     "turned by 45 degrees": lambda film: rotate(film, 45, reshape=False, order=1),
@@ -298,4 +298,4 @@ ALTERED_UNSEEN: dict[str, Callable[[Grid], Grid]] = {
     "small on a page": _small_on_page,
     "two side by side": lambda film: np.hstack([film, film]),
 }
-"""Altered films never used for choosing."""
+"""Altered films of kinds that were not looked at while the score was designed."""

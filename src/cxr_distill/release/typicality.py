@@ -1,8 +1,8 @@
-"""How much a picture looks like an upright frontal chest film: a score that travels inside the exported graph.
+"""How similar a picture is to an upright frontal chest film: a score that is part of the exported graph.
 
-Two questions, one number. Is the picture far from training films (a Mahalanobis distance, of a thumbnail and of how
-much detail each octave holds where)? And would it be nearer to them turned, or as a negative? Answering either takes
-films alone, so that the score knows nothing of the pictures it is tested on.
+One number answers two questions. Is the picture far from the training films? That is a Mahalanobis distance, of a
+thumbnail and of the amount of detail in each octave and region. And would it be closer to them if it were turned, or
+a negative? Both are fitted on films alone, so the score has not seen the pictures that it is tested on.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
-THUMBNAIL = 8  # cells a side
-REGIONS = 3  # cells a side in which detail is measured
-LEVELS = (48, 24, 12, 6)  # cells a side; an octave of detail lies between two of them
+THUMBNAIL = 8  # cells per side
+REGIONS = 3  # cells per side in which detail is measured
+LEVELS = (48, 24, 12, 6)  # cells per side; an octave of detail is what is lost from one level to the next
 
 
 class Typicality(nn.Module):
-    """The score of a picture of `size` x `size`, higher for more typical; `fit_typicality` makes one."""
+    """The score of a picture of `size` x `size`, higher for a more typical one; `fit_typicality` makes one."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -33,31 +33,35 @@ class Typicality(nn.Module):
         self.margin = nn.Buffer(torch.zeros(()))
         self.turns = nn.Buffer(torch.from_numpy(_turns()))
         signs = torch.ones(len(self.turns), count)
-        signs[-1, : THUMBNAIL**2] = -1  # a negative is the standardised picture times -1
+        signs[-1, : THUMBNAIL**2] = -1  # the negative of a standardised picture is -1 times the picture
         self.signs = nn.Buffer(signs)
         self.thumbnail = nn.Buffer(_pooling(size, THUMBNAIL))
         self.halve = nn.ParameterList(_fixed(_pooling(fine, coarse)) for fine, coarse in pairwise([size, *LEVELS]))
         self.regions = nn.ParameterList(_fixed(_pooling(cells, REGIONS)) for cells in [size, *LEVELS])
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B,) of grey levels (B, S, S), 0 to 255."""
+        """The score (B,) of grey levels (B, S, S), 0 to 255."""
         distances = self.distances(images)
         upright, altered = distances[:, 0], distances[:, 1:].amin(dim=1)
         return torch.minimum(-upright, altered - upright + self.margin)
 
     def distances(self, images: Tensor) -> Tensor:
-        """(B, 5): root mean square deviation from training films, of the picture as it is, turned left, right and
-        upside down, and as a negative; about 1 for a film."""
+        """(B, 5): root mean square deviation from the training films, about 1 for a film.
+
+        Of the picture as it is, turned left, right and upside down, and as a negative.
+        """
         alike = self.features(images)[:, self.turns] * self.signs
         return ((alike - self.mean) @ self.whiten).square().mean(dim=2).sqrt()
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, F) of (B, S, S): the standardised picture's thumbnail, its contrast, and detail by octave and region."""
+        """(B, F) of (B, S, S): thumbnail of the standardised picture, contrast, and detail by octave and region."""
         centred = images - images.mean(dim=(1, 2), keepdim=True)
-        spread = centred.square().mean(dim=(1, 2), keepdim=True).sqrt() + 4  # of 255: almost flat is not contrast
+        spread = (
+            centred.square().mean(dim=(1, 2), keepdim=True).sqrt() + 4
+        )  # of 255, so that an almost flat picture has little contrast
         level = centred / spread
         parts = [_pooled(level, self.thumbnail).flatten(1), torch.log(spread).flatten(1)]
-        # A mean over cells is a projection, so that the detail which it loses is the difference of the energies.
+        # A mean over cells is a projection, so the energy of the detail that it loses is the difference of energies.
         energy = _pooled(level.square(), self.regions[0])
         for halve, regions in zip(self.halve, self.regions[1:], strict=True):
             level = _pooled(level, halve)
@@ -68,11 +72,13 @@ class Typicality(nn.Module):
 
 
 def fit_typicality(train: NDArray[np.uint8], val: NDArray[np.uint8], *, refused: float) -> tuple[Typicality, float]:
-    """The score and the threshold under which it refuses the share `refused` of validation films, half by either
-    question; `train` and `val` (N, S, S)."""
+    """The score, and the threshold below which it refuses the share `refused` of the validation films.
+
+    Each of the two questions refuses half of that share. train, val: uint8 (N, S, S).
+    """
     score = Typicality(train.shape[-1])
     features = _in_batches(score.features, train)
-    spread = features.std(axis=0) + 1e-6  # on films all alike, a feature can be constant
+    spread = features.std(axis=0) + 1e-6  # if all films are equal, a feature can be constant
     covariance, _ = ledoit_wolf((features - features.mean(axis=0)) / spread)
     whiten = np.linalg.cholesky(np.linalg.inv(covariance)) / spread[:, None]
     score.mean.copy_(torch.from_numpy(features.mean(axis=0)))
@@ -91,7 +97,7 @@ def _in_batches(function: Callable[[Tensor], Tensor], images: NDArray[np.uint8])
 
 
 def _pooling(fine: int, coarse: int) -> Tensor:
-    """(coarse, fine): means over `coarse` stretches of a line of `fine` pixels, which the ends of a stretch may cut."""
+    """(coarse, fine): means over `coarse` equal parts of a line of `fine` pixels; an end of a part may cut a pixel."""
     ends = torch.arange(coarse + 1, dtype=torch.float64) * (fine / coarse)
     pixel = torch.arange(fine, dtype=torch.float64)
     overlap = torch.minimum(ends[1:, None], pixel + 1) - torch.maximum(ends[:-1, None], pixel)
@@ -107,7 +113,7 @@ def _fixed(values: Tensor) -> nn.Parameter:
 
 
 def _turns() -> NDArray[np.int64]:
-    """(5, F): where in a picture's features those of the picture as it is, turned three ways, and negative, stand."""
+    """(5, F): the indices that turn the features of a picture into those of the picture as in `distances`."""
     start = 0
     blocks = []
     for side, count in ((THUMBNAIL, 1), (1, 1), (REGIONS, len(LEVELS))):
