@@ -1,10 +1,14 @@
-"""One epoch of distillation against the blog post's loop at its best, and against the floor.
+"""One epoch of distillation, compared with the blog post's loop and with the fastest possible loop.
 
-`python -m benchmarks.epoch archive.zip [size]`. The blog's loop opens, decodes and resizes the files in every epoch (by
-0, 1 or 2 data-loader workers; the best of them counts) and runs the teacher at every step. Ours draws views of tensors
-in memory and looks the teacher up. The floor is the student's own forward, backward and optimiser step on tensors that
-are ready. Same images, student, batch, input size and memory format; every round runs all of them, and ratios are of
-one round.
+`python -m benchmarks.epoch ARCHIVE.zip [SIZE]`. Three loops train the same student on the same images, in single
+precision, with the same batch and input size and memory format:
+
+- the blog's: opens, decodes and resizes the files in every epoch, with 0, 1 or 2 data-loader workers (the fastest
+  counts), and runs the teacher at every step;
+- ours: draws views of images in memory and looks the teacher's logits up;
+- the floor: forward, backward and optimiser step alone, on tensors that are ready.
+
+Every round runs all three, and each ratio is taken within one round.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks import heading, progress
+from benchmarks import archive_argument, heading, progress, run
 from cxr_distill.base.classes import CLASSES
 from cxr_distill.data.archive import list_images, open_archive, read_entry
 from cxr_distill.distill.losses import distillation_losses
@@ -45,7 +49,7 @@ IMAGES = 512  # at most, of an archive
 
 
 class Files(Dataset[tuple[Tensor, int]]):
-    """Image files, decoded and resized whenever they are asked for."""
+    """Image files that are decoded and resized at every access."""
 
     def __init__(self, paths: list[Path], labels: list[int], size: int) -> None:
         self.paths, self.labels, self.size = paths, labels, size
@@ -88,7 +92,7 @@ class Clock(Callback):
 
 
 def our_epoch(images: Images, targets: np.ndarray, params: dict[str, object], how: DistillParams) -> float:
-    """Seconds per image of a training epoch as the pipeline runs it (without validation, which the blog's lacks)."""
+    """Seconds per image of a training epoch of the pipeline, without validation, which the blog's loop lacks."""
     fit = StudentParams.model_validate({**params["student"], "epochs": 3})  # type: ignore[dict-item]
     data = ViewData(
         images, images, ViewParams.model_validate(params["views"]), BalanceParams.model_validate(params["balance"]),
@@ -123,8 +127,9 @@ def chunks(images: Images, size: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def main() -> None:
+    path = archive_argument()
     quiet_lightning()
-    set_allocator(low_memory=False)  # for all three alike
+    set_allocator(low_memory=False)  # for all three loops
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     size = int(sys.argv[2]) if len(sys.argv) > 2 else params["preprocess"]["image_size"]
     how = DistillParams.model_validate(params["distill"])
@@ -132,7 +137,7 @@ def main() -> None:
     teacher = (
         build_teacher(TeacherParams.model_validate(params["teacher"])).eval().to(memory_format=torch.channels_last)
     )
-    with tempfile.TemporaryDirectory() as folder, open_archive(Path(sys.argv[1])) as archive:
+    with tempfile.TemporaryDirectory() as folder, open_archive(path) as archive:
         entries = list_images(archive, {})
         chosen = entries[:: max(1, len(entries) // IMAGES)]
         paths, labels, pixels = [], [], []
@@ -165,11 +170,11 @@ def main() -> None:
                 f"round {number + 1}, ms per image: blog {times}; ours {1000 * ours:.2f}; floor {1000 * floor:.2f}; "
                 f"blog / ours {faster[-1]:.2f}, ours / floor {dearer[-1]:.2f}"
             )
-    heading(f"One epoch of distillation, {Path(sys.argv[1]).name}, {len(labels)} images, {size} px")
+    print(heading(f"One epoch of distillation, {path.name}, {len(labels)} images, {size} px"))
     for name, ratios in (("the blog's loop / ours", faster), ("ours / the floor", dearer)):
         print(f"- {name}: {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     print()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

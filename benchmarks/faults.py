@@ -1,9 +1,9 @@
-"""Break every stage of a pipeline on phantoms from outside, and show that nothing is lost: `make faults`.
+"""Break every kind of stage from outside, on phantoms, and check that nothing is lost: `make faults`.
 
-A fault is a signal, a full disk, a read-only folder, a memory limit, a diverging loss or a second `dvc repro`. After
-each: was it noticed (a failing exit and a line that says why), is anything half-written, does no process live on, and
-does the next `dvc repro` end in the bytes of a run that nothing disturbed? Runs in its own mount namespace, so that a
-full or read-only disk is a real one.
+A fault is a signal, a full disk, a read-only folder, a memory limit, a diverging loss or a second `dvc repro`. The
+failing run must exit with another status than 0 and say why in one line. It must leave no half-written file and no
+running process. The next `dvc repro` must end in the same bytes as an undisturbed run. Everything runs in a mount
+namespace of its own, with real full and read-only disks.
 """
 
 from __future__ import annotations
@@ -28,29 +28,20 @@ from typing import Any
 import psutil
 import yaml
 
-from benchmarks import heading, progress
+from benchmarks import heading, progress, run
 from demo.workspace import changes, environment, make_workspace, merge
 
 SCHEDULES = {"teacher": {"epochs": 5}, "student": {"epochs": 8}, "soft_targets": {"count": 6}}
-TRAINING = {
-    "train_teacher": ("teacher", "models"),
-    "train_baseline": ("student", "models"),
-    "distill": ("student", "models"),
-    "distill_set@blog_best": ("student", "models/sets"),
-}
-OUTPUT_FOLDER = {
-    "download": "data/raw",
-    "preprocess": "data/tensors",
-    "soft_targets": "data",
-    "evaluate@teacher": "plots/examples",
-    "evaluate_set@blog_best": "plots/examples",
-    "compare": "reports",
-    "export": "release",
-    **{stage: folder for stage, (_, folder) in TRAINING.items()},
-}
+TRAINING = {"train_teacher": "teacher", "train_baseline": "student", "distill": "student", "distill_set": "student"}
+"""Stages that train, and the section of params.yaml with their learning rate."""
 STARTED = "Running stage"
 PAGE = 4096
 FIRST_EPOCH = "Epoch 0: 100%"
+
+
+def kind_of(stage: str) -> str:
+    """The name of a stage in dvc.yaml: distill_set of distill_set@blog_best."""
+    return stage.split("@")[0]
 
 
 @dataclass
@@ -79,6 +70,18 @@ class Repository:
         self.seconds: dict[str, float] = {}
         self.memory: dict[str, int] = {}
 
+    def stages(self) -> list[str]:
+        """One stage of each kind: of those that `foreach` makes, the first."""
+        kinds: dict[str, str] = {}
+        for stage in self.lock["stages"]:
+            kinds.setdefault(kind_of(stage), stage)
+        return list(kinds.values())
+
+    def folder_of(self, stage: str) -> str:
+        """The folder of the stage's largest output, which does not fit on a full disk."""
+        largest = max(self.lock["stages"][stage]["outs"], key=lambda out: out["size"])
+        return str(Path(largest["path"]).parent)
+
     def start(self, stage: str, **more: Any) -> Run:
         """`dvc repro` of `stage` alone (or of all, if empty), in a process group of its own."""
         log = self.folder / "log.txt"
@@ -90,7 +93,7 @@ class Repository:
         return Run(process, log)
 
     def forget(self, stage: str) -> None:
-        """As if `stage` had never run: no lock entry, no outputs, no run cache, nothing to go on from."""
+        """As if `stage` had never run: no lock entry, no outputs, no run cache, no checkpoint."""
         self.recover_files()
         lock = {**self.lock, "stages": {name: entry for name, entry in self.lock["stages"].items() if name != stage}}
         (self.folder / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
@@ -118,7 +121,7 @@ class Repository:
                 shutil.copy2(self.folder / out["path"], kept)
 
     def measure(self, stage: str) -> None:
-        """How long the stage itself takes, so that signals hit it and not dvc before or after; and how much memory."""
+        """Measure the stage's time, so that signals hit the stage and not dvc before or after it, and its memory."""
         self.forget(stage)
         run = self.start(stage)
         self.wait_for_stage(run)
@@ -155,7 +158,7 @@ class Repository:
 
 
 Fault = Callable[[Repository, str, random.Random], str]
-"""Injects, waits for the end of the run and returns its output; raises AssertionError if it was not noticed."""
+"""Causes a fault, waits for the end of the run and returns its output; AssertionError if the run did not fail."""
 
 
 def ended(run: Run, *, within: float = 300) -> str:
@@ -231,11 +234,11 @@ def on_small_disk(repository: Repository, folder: str, options: str, action: Cal
 
 
 def full_disk(repository: Repository, stage: str, _: random.Random) -> str:
-    return on_small_disk(repository, OUTPUT_FOLDER[stage], "", lambda: ended(repository.start(stage)))
+    return on_small_disk(repository, repository.folder_of(stage), "", lambda: ended(repository.start(stage)))
 
 
 def read_only(repository: Repository, stage: str, _: random.Random) -> str:
-    return on_small_disk(repository, OUTPUT_FOLDER[stage], "ro", lambda: ended(repository.start(stage)))
+    return on_small_disk(repository, repository.folder_of(stage), "ro", lambda: ended(repository.start(stage)))
 
 
 def no_room_to_resume(repository: Repository, stage: str, _: random.Random) -> str:
@@ -259,7 +262,7 @@ def memory_runs_out(repository: Repository, stage: str, _: random.Random) -> str
 
 
 def diverging(repository: Repository, stage: str, _: random.Random) -> str:
-    section = TRAINING[stage][0]
+    section = TRAINING[kind_of(stage)]
     params = merge(yaml.safe_load(repository.params), {section: {"learning_rate": 1e30}})
     (repository.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     output = ended(repository.start(stage))
@@ -292,7 +295,7 @@ FAULTS: dict[str, Fault] = {
     "two dvc repro at once": twice,
 }
 TRAINING_FAULTS: dict[str, Fault] = {
-    "no room for what a run resumes from": no_room_to_resume,
+    "no room for checkpoints": no_room_to_resume,
     "memory runs out after an epoch": memory_runs_out,
     "loss is NaN": diverging,
 }
@@ -311,8 +314,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cxr-faults-") as place:
         repository = Repository(Path(place) / "repo")
         repository.keep()
-        for stage in OUTPUT_FOLDER:
-            faults = {**FAULTS, **(TRAINING_FAULTS if stage in TRAINING else {})}
+        for stage in repository.stages():
+            faults = {**FAULTS, **(TRAINING_FAULTS if kind_of(stage) in TRAINING else {})}
             faults = {name: fault for name, fault in faults.items() if not wanted or name in wanted or stage in wanted}
             if faults:
                 repository.measure(stage)
@@ -337,7 +340,7 @@ def main() -> int:
                 progress(f"{'ok ' if good else 'BAD'} {stage:22} {name:36} {problem or why[:110]}")
                 if not good:
                     progress("\n".join([*half, *output.splitlines()[-15:], *again.output().splitlines()[-15:]]))
-    heading(f"{len(rows)} faults, {lost} lost, {unclear} without one clear error", level=1)
+    print(heading(f"{len(rows)} faults, {lost} with lost work, {unclear} without one clear error", level=1))
     print("| injected | stage | detected | recovered | bytes equal |\n|---|---|---|---|---|")
     for row in rows:
         print(f"| {' | '.join(row)} |")
@@ -345,4 +348,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

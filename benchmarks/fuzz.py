@@ -1,7 +1,6 @@
-"""Fuzz what comes from outside, longer than the tests do: `python -m benchmarks.fuzz MINUTES [kind...]`.
+"""Fuzz everything that comes from outside, for longer than the tests do: `python -m benchmarks.fuzz MINUTES [KIND...]`.
 
-Each target is a property of tests/test_fuzz.py, run with new seeds until its share of the minutes is over or something
-is found.
+Each target is a test of tests/test_fuzz.py. It runs with new seeds until its share of the minutes is over or it fails.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ import subprocess
 import sys
 import time
 
-from benchmarks import heading, progress
+from benchmarks import heading, progress, run
+from cxr_distill.base.errors import CxrError
 from demo.workspace import ROOT
 
 KINDS = {
@@ -22,18 +22,18 @@ KINDS = {
     },
     "decoder": {"damaged_picture": "bytes of JPEG, PNG, GIF, TIFF, BMP changed, cut, repeated"},
     "films": {
-        "damaged_film": "bytes of JPEG, PNG, BMP, TIFF and DICOM films, compressed and plain, changed, cut, repeated"
+        "damaged_film": "bytes of JPEG, PNG, BMP, TIFF and DICOM films (compressed or not) changed, cut, repeated"
     },
     "params": {
         "any_values": "any values in params.yaml",
         "any_text": "any text as params.yaml",
     },
 }
-EXAMPLES = 2000  # of the profile `fuzz` in tests/test_fuzz.py
+EXAMPLES = 2000  # per run, as in the profile `fuzz` of tests/test_fuzz.py
 
 
 def fuzz(target: str, minutes: float) -> tuple[int, str]:
-    """Examples tried, and what was found ("" for nothing)."""
+    """Number of examples tried, and the seed that failed ("" if none did)."""
     end, tried = time.monotonic() + 60 * minutes, 0
     while time.monotonic() < end:
         seed = random.randrange(1 << 32)
@@ -53,16 +53,21 @@ def fuzz(target: str, minutes: float) -> tuple[int, str]:
 
 
 def main() -> int:
-    minutes = float(sys.argv[1])
+    try:
+        minutes = float(sys.argv[1])
+    except (IndexError, ValueError):
+        raise CxrError("say for how many minutes: python -m benchmarks.fuzz MINUTES [KIND...]") from None
     kinds = sys.argv[2:] or list(KINDS)
+    if unknown := set(kinds) - set(KINDS):
+        raise CxrError(f"no kind {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
     targets = {(kind, target): minutes / len(KINDS[kind]) for kind in kinds for target in KINDS[kind]}
     found = {(kind, target): fuzz(target, share) for (kind, target), share in targets.items()}
-    heading(f"Fuzzing, {minutes:g} minutes each of {', '.join(kinds)}", level=1)
-    print("| kind | what | examples | found |\n|---|---|---|---|")
+    print(heading(f"Fuzzing: {minutes:g} minutes for each of {', '.join(kinds)}", level=1))
+    print("| kind | input | examples | found |\n|---|---|---|---|")
     for (kind, target), (tried, what) in found.items():
         print(f"| {kind} | {KINDS[kind][target]} | {tried:,} | {what or 'nothing'} |")
     return 1 if any(what for _, what in found.values()) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

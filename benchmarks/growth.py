@@ -1,10 +1,12 @@
-"""What happens to every stage when the data set grows: `python -m benchmarks.growth archive.zip`.
+"""Time and memory of each stage as the data set grows: `python -m benchmarks.growth ARCHIVE.zip`.
 
-The archive is taken 1, 2, 4 and 8 times, each time as the films of other patients, shifted and compressed anew, so that
-none is a duplicate. The stages run as DVC runs them, in a process each, with one epoch, one view and few resamples. The
-time that a stage takes for a sixteenth of the archive is taken for its start and subtracted; what is left is divided by
-the images that the sizes differ by. A stage runs over all sizes in turn, so that they share what else the machine does;
-a short one in several rounds, of which the least counts: other work only ever adds.
+The data set is 1, 2, 4 and 8 copies of the archive. Each copy has patients of its own, and its films are shifted and
+compressed again, so that there are no duplicates. Each stage runs in a process of its own, as under DVC, with one
+epoch, one view and few resamples.
+
+A stage's time on a sixteenth of the archive counts as its start-up and is subtracted. The rest is divided by the number
+of additional images. A stage runs on all sizes in turn, so that other work on the machine affects all of them. Short
+stages run in several rounds, and the fastest counts: other work can only add time.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from benchmarks import heading, progress
+from benchmarks import archive_argument, heading, progress, run
 from cxr_distill.data.archive import Entry, list_images, open_archive, read_entry
 from demo.workspace import ROOT, environment, make_workspace
 
 SIZES = (1 / 16, 1, 2, 4, 8)
 MOST_ROUNDS = 5
-ENOUGH_SECONDS = 300  # of one stage, after which no further round begins
+ENOUGH_SECONDS = 300  # after so long in one stage no further round begins
 STAGES = ("preprocess", "train_teacher", "soft_targets", "train_baseline", "distill", "evaluate distilled")
 ONE_OF_EACH = {
     "teacher": {"epochs": 1},
@@ -42,7 +44,7 @@ ONE_OF_EACH = {
 
 
 def name_of(entry: Entry, number: int) -> str:
-    """The entry's name as that of copy `number`'s own patient."""
+    """The entry's file name in copy `number`, whose patients have numbers of their own."""
     folder, _, name = entry.info.filename.rpartition("/")
     for start in ("person", "NORMAL2-IM-", "IM-"):
         if name.startswith(start):
@@ -60,7 +62,7 @@ def another(content: bytes, number: int) -> bytes:
 
 
 def write_grown(archive: Path, target: Path, times: float) -> dict[str, dict[str, int]]:
-    """`archive` `times` over in `target`; returns the images per folder."""
+    """Write `times` copies of `archive` to `target`; returns the images per folder."""
     counts: Counter[tuple[str, str]] = Counter()
     with open_archive(archive) as source, ZipFile(target, "w") as grown:
         entries = list_images(source, {})
@@ -96,7 +98,7 @@ def measure_once(stage: str, workspace: Path) -> tuple[float, float]:
 
 
 def make_grown(archive: Path, times: float, workspace: Path) -> int:
-    """A workspace with `archive` `times` over; returns its images."""
+    """Make a workspace with `times` copies of `archive`; returns the number of images."""
     zip_file = workspace / "data/raw/chest-xray-pneumonia.zip"
     zip_file.parent.mkdir(parents=True)
     expected = write_grown(archive, zip_file, times)
@@ -105,7 +107,7 @@ def make_grown(archive: Path, times: float, workspace: Path) -> int:
 
 
 def measure(stage: str, workspaces: list[Path]) -> tuple[list[float], list[float], int]:
-    """Least seconds and highest peak memory in GB in every workspace, and rounds, each with a process per workspace."""
+    """Least seconds and highest peak memory in GB for each workspace, and the number of rounds."""
     seconds: list[list[float]] = [[] for _ in workspaces]
     memory: list[list[float]] = [[] for _ in workspaces]
     for _ in range(MOST_ROUNDS):
@@ -121,7 +123,7 @@ def measure(stage: str, workspaces: list[Path]) -> tuple[list[float], list[float
 
 def main() -> None:
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
-    archive = Path(sys.argv[1]).resolve()
+    archive = archive_argument()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         workspaces = [Path(folder) / f"{number}" for number in range(len(SIZES))]
@@ -134,11 +136,11 @@ def main() -> None:
                 cells += [f"{cost / each[0]:.2f}", f"{memory[number]:.2f}"]
                 rows.append(f"| {' | '.join(map(str, cells))} |")
                 progress(rows[-1])
-    heading(f"Growth, {params['preprocess']['image_size']} px, start measured on {images[0]} images")
+    print(heading(f"Growth, {params['preprocess']['image_size']} px, start-up measured on {images[0]} images"))
     print("| stage | rounds | times | images | seconds | ms per image | against 1x | peak GB |")
     print("|---|---|---|---|---|---|---|---|")
     print("\n".join(rows), end="\n\n")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,7 +1,8 @@
-"""How fast and how small the released student is: `python -m benchmarks.latency ORIGINALS.zip`, minutes, Linux.
+"""How fast and how small the released student is: `python -m benchmarks.latency ARCHIVE.zip`, reports/latency.md.
 
-Networks as ONNX, one image a batch, one thread, in turn within each round so that a busy machine slows all alike. The
-command is measured from outside, on ORIGINALS: an archive of films of original size.
+Networks run as ONNX, one image a batch, on one thread. They take turns within each round, so that a busy machine slows
+all of them alike. The command is measured from outside, on films of original size. Takes a minute; needs Linux, the
+trained models and the release.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import numpy as np
 import onnxruntime
@@ -28,20 +28,28 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import heading, progress
+from benchmarks import archive_argument, heading, progress, run
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.files import file_sha256, write_bytes
 from cxr_distill.base.params import parse
+from cxr_distill.data.archive import list_images, open_archive, read_entry
 from cxr_distill.films.pixels import as_grey, open_picture, squash
 from cxr_distill.nets.common.layers import count_parameters, load_weights
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.params import StudentParams
-from cxr_distill.nets.teacher.network import build_teacher, load_teacher
+from cxr_distill.nets.teacher.network import load_teacher
 from cxr_distill.nets.teacher.params import TeacherParams
 from cxr_distill.release.build import FP32, INT8
 from cxr_distill.screen.session import load_model
 from demo.workspace import ROOT
 
 WARM_UPS, RUNS, ROUNDS = 20, 40, 6
-LARGE = 224  # pixels a side, at which ResNet-18 is usually used
+FILMS = 200  # at most, of the archive
+LARGE = 224  # pixels a side: the usual input of ResNet-18
+TEACHER, STUDENT = ROOT / "models/teacher.safetensors", ROOT / "models/distilled.safetensors"
+RELEASE = ROOT / "release"
+MEASURED = (TEACHER, STUDENT, RELEASE / FP32, RELEASE / INT8)
+REPORT = ROOT / "reports/latency.md"
 SCREEN = (
     "import sys; from cxr_distill.screen.command import main; main(); "
     "print(open('/proc/self/status').read(), file=sys.stderr)"
@@ -55,12 +63,12 @@ class Subject:
 
     run: Callable[[], Any]
     megabytes: float
+    figures: str  # accuracy and AUROC on test as committed, two cells
     parameters: int | None = None
     multiply_adds: float | None = None  # millions
-    figures: str = "- | -"  # accuracy and AUROC on test, as committed
 
 
-def network(net: nn.Module, size: int, figures: str = "- | -") -> Subject:
+def network(net: nn.Module, size: int, figures: str) -> Subject:
     """A PyTorch network on images of `size` x `size`."""
     net, image = net.eval(), torch.rand(1, 1, size, size)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
@@ -73,41 +81,44 @@ def network(net: nn.Module, size: int, figures: str = "- | -") -> Subject:
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     feed = {"image": image.numpy()}
     multiply_adds = counter.get_total_flops() / 2e6
-    return Subject(lambda: session.run(None, feed), len(content) / 1e6, count_parameters(net), multiply_adds, figures)
+    return Subject(lambda: session.run(None, feed), len(content) / 1e6, figures, count_parameters(net), multiply_adds)
 
 
 def released(name: str, figures: str) -> Subject:
-    """A released file, with everything that it answers."""
-    file = ROOT / "release" / name
+    """A released file, with all its outputs. Raises CxrError if it was made from another student."""
+    file = RELEASE / name
     model = load_model(file)
+    if model.facts.weights_sha256 != file_sha256(STUDENT):
+        raise CxrError(f"{file} was not made from {STUDENT}; run `dvc repro`")
     size = model.facts.image_size
     image = np.random.default_rng(0).integers(0, 256, (1, size, size), np.uint8)
-    return Subject(lambda: model(image), file.stat().st_size / 1e6, figures=figures)
+    return Subject(lambda: model(image), file.stat().st_size / 1e6, figures)
 
 
-def subjects() -> dict[str, Subject]:
-    """Teacher and student at their own size and at LARGE, a ResNet-18 at LARGE, and the released files."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    size = params["preprocess"]["image_size"]
-    teacher_params = parse(TeacherParams, params["teacher"], "teacher")
-    teacher = load_teacher(teacher_params, ROOT / "models/teacher.safetensors")
+def subjects(size: int, params: Mapping[str, Any]) -> dict[str, Subject]:
+    """Teacher and student at `size` px, the teacher at LARGE, and the released files."""
+    teacher = load_teacher(parse(TeacherParams, params["teacher"], "teacher"), TEACHER)
     student = build_student(parse(StudentParams, params["student"], "student"))
-    load_weights(student, ROOT / "models/distilled.safetensors")
-    resnet = build_teacher(teacher_params.model_copy(update={"arch": "resnet18", "pretrained": False}))
-    metrics = {n: json.loads((ROOT / f"metrics/{n}.json").read_text()) for n in ("teacher", "distilled", "release")}
-
-    def figures(scores: Mapping[str, float]) -> str:
-        return f"{scores['accuracy']:.3f} | {scores['auroc']:.3f}"
-
-    return {
-        f"teacher at {size} px": network(teacher, size, figures(metrics["teacher"]["test"])),
-        f"student at {size} px": network(student, size, figures(metrics["distilled"]["test"])),
-        f"teacher at {LARGE} px": network(teacher, LARGE),
-        f"student at {LARGE} px": network(student, LARGE),
-        f"ResNet-18 at {LARGE} px, untrained": network(resnet, LARGE),
-        f"released fp32 at {size} px, all outputs": released(FP32, figures(metrics["release"]["fp32"])),
-        f"released int8 at {size} px, all outputs": released(INT8, figures(metrics["release"]["int8"])),
+    load_weights(student, STUDENT)
+    figures = {name: _json(ROOT / f"metrics/{name}.json")["test"] for name in ("teacher", "distilled")}
+    figures |= {
+        name: scores for name, scores in _json(ROOT / "reports/release.json").items() if name in ("fp32", "int8")
     }
+    cells = {name: f"{scores['accuracy']:.3f} | {scores['auroc']:.3f}" for name, scores in figures.items()}
+    return {
+        f"teacher at {size} px": network(teacher, size, cells["teacher"]),
+        f"student at {size} px": network(student, size, cells["distilled"]),
+        f"teacher at {LARGE} px": network(teacher, LARGE, "- | -"),
+        f"released fp32 at {size} px, all outputs": released(FP32, cells["fp32"]),
+        f"released int8 at {size} px, all outputs": released(INT8, cells["int8"]),
+    }
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CxrError(f"cannot read {path}: {error}; run `dvc repro`") from None
 
 
 def preparation(film: bytes, size: int) -> dict[str, Callable[[], Any]]:
@@ -119,76 +130,84 @@ def preparation(film: bytes, size: int) -> dict[str, Callable[[], Any]]:
 
     grey = decoded()
     return {
-        f"decode a JPEG of {grey.width} x {grey.height}": decoded,
+        f"decode a JPEG of {grey.width} x {grey.height} px": decoded,
         f"resize it to {size} px": lambda: squash(grey, size=size),
     }
 
 
 def measure(runs: Mapping[str, Callable[[], Any]]) -> Times:
-    """Milliseconds of every run of each."""
-    for run in runs.values():
+    """Milliseconds of every run, by name."""
+    for once in runs.values():
         for _ in range(WARM_UPS):
-            run()
+            once()
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(ROUNDS):
         progress(f"round {number + 1} of {ROUNDS}")
-        for name, run in runs.items():
+        for name, once in runs.items():
             for _ in range(RUNS):
                 begun = time.perf_counter()
-                run()
+                once()
                 times[name].append(1e3 * (time.perf_counter() - begun))
     return {name: np.array(values) for name, values in times.items()}
 
 
-def print_machine() -> None:
-    """What the times depend on."""
+def machine() -> str:
+    """The processor and the versions that the times depend on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model, flags = (next((x.split(":")[1] for x in lines if x.startswith(key)), "") for key in ("model name", "flags"))
     known = sorted({"avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"} & set(flags.split()))
-    print(f"Processor:{model} ({', '.join(known)}). onnxruntime {version('onnxruntime')}, Pillow {version('pillow')}.")
-    print(f"One image a batch, one thread, {WARM_UPS} warm-ups, {ROUNDS * RUNS} runs.\n")
+    return (
+        f"Processor:{model} ({', '.join(known)}). onnxruntime {version('onnxruntime')}, Pillow {version('pillow')}. "
+        f"One image a batch, one thread, {WARM_UPS} warm-ups, {ROUNDS * RUNS} runs."
+    )
 
 
-def print_table(nets: Mapping[str, Subject], steps: Sequence[str], times: Times) -> None:
-    """One row each."""
-    print("| | accuracy | AUROC | parameters | MB | million multiply-adds | median ms | p95 ms |")
-    print("|---|---|---|---|---|---|---|---|")
+def model_files() -> str:
+    """The files that were measured, as tests/test_committed_release.py reads them."""
+    digests = ", ".join(f"`{file.name}` `{file_sha256(file)[:12]}`" for file in MEASURED)
+    return f"Model files, each with the first 12 digits of its SHA-256: {digests}."
+
+
+def table(nets: Mapping[str, Subject], steps: Sequence[str], times: Times) -> Iterator[str]:
+    """Markdown, one row for each network and each step."""
+    yield "| | accuracy on test | AUROC on test | parameters | MB | million multiply-adds | median ms | p95 ms |"
+    yield "|---|---|---|---|---|---|---|---|"
     for name, net in nets.items():
         size = f"{net.parameters:,} | " if net.parameters else "- | "
         size += f"{net.megabytes:.2f} | " + (f"{net.multiply_adds:,.1f}" if net.multiply_adds else "-")
-        print(f"| {name} | {net.figures} | {size} | {_spread(times[name])} |")
+        yield f"| {name} | {net.figures} | {size} | {_spread(times[name])} |"
     for name in steps:
-        print(f"| {name} | - | - | - | - | - | {_spread(times[name])} |")
+        yield f"| {name} | - | - | - | - | - | {_spread(times[name])} |"
 
 
-def print_ratios(nets: Mapping[str, Subject], steps: Sequence[str], times: Times) -> None:
-    """What is claimed of the student."""
-    median = {name: float(np.median(values)) for name, values in times.items()}
-    teacher, student, large_teacher, large_student, resnet, fp32, int8 = nets
-    parameters = (nets[teacher].parameters or 0) / (nets[student].parameters or 1)
-    print(f"\n- Parameters, teacher over student: {parameters:.0f}")
-    for over, under in (
-        (teacher, student),
-        (large_teacher, large_student),
-        (resnet, student),
-        (fp32, int8),
-    ):
-        print(f"- Latency, {over} over {under}: {median[over] / median[under]:.1f}")
-    answer = sum(median[name] for name in steps) + median[fp32]
-    print(f"- From a JPEG of original size to its answer: {answer:.1f} ms (decode, resize, released fp32)")
+def _spread(values: NDArray[np.float64]) -> str:
+    return f"{np.median(values):.2f} | {np.percentile(values, 95):.2f}"
 
 
-def print_command(films: Sequence[bytes]) -> None:
-    """The command as a user runs it: its start, its throughput, its memory."""
+def ratios(nets: Mapping[str, Subject], times: Times) -> Iterator[str]:
+    """How much smaller and faster one network is than another."""
+    teacher, student, large_teacher, fp32, int8 = nets
+    times_as_many = (nets[teacher].parameters or 0) / (nets[student].parameters or 1)
+    yield f"- Parameters, teacher / student: {times_as_many:.0f}"
+    for slow, fast in ((teacher, student), (large_teacher, student), (fp32, int8)):
+        yield f"- Latency, {slow} / {fast}: {_median(times, slow) / _median(times, fast):.1f}"
+
+
+def _median(times: Times, name: str) -> float:
+    return float(np.median(times[name]))
+
+
+def command(films: Sequence[bytes]) -> Iterator[str]:
+    """`cxr-screen` as a user runs it: start, throughput, memory."""
     with tempfile.TemporaryDirectory() as folder:
         for number, film in enumerate(films):
             (Path(folder) / f"{number}.jpeg").write_bytes(film)
         cold, cold_peak = sorted(_screen(f"{folder}/0.jpeg") for _ in range(5))[2]
         seconds, peak = sorted(_screen(folder) for _ in range(3))[1]
-    print(f"- `cxr-screen` of one film, from cold start to answer: {cold:.2f} s, {cold_peak:.0f} MB at the peak")
-    print(
-        f"- `cxr-screen` of {len(films)} films of original size on {os.cpu_count()} cores: "
-        f"{len(films) / seconds:.0f} images/s, its start included, {peak:.0f} MB at the peak of the whole process"
+    yield f"- `cxr-screen` of one film: {cold:.2f} s from start to answer, {cold_peak:.0f} MB of memory at the peak."
+    yield (
+        f"- `cxr-screen` of {len(films)} films of original size on {os.cpu_count()} cores: {len(films) / seconds:.0f} "
+        f"images/s including the start, {peak:.0f} MB of memory at the peak."
     )
 
 
@@ -199,29 +218,48 @@ def _screen(path: str) -> tuple[float, float]:
     seconds = time.perf_counter() - begun
     peak = re.search(r"VmHWM:\s+(\d+) kB", done.stderr)
     if peak is None:
-        sys.exit(done.stderr)
+        raise CxrError(f"cxr-screen failed: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
     return seconds, int(peak[1]) / 1e3
 
 
-def _spread(values: NDArray[np.float64]) -> str:
-    return f"{np.median(values):.2f} | {np.percentile(values, 95):.2f}"
+def read_films(path: Path) -> list[bytes]:
+    """At most FILMS films of an archive, evenly spaced. Raises CxrError if it has none."""
+    with open_archive(path) as archive:
+        entries = list_images(archive, {})
+        if not entries:
+            raise CxrError(f"{path} holds no films in Kaggle's layout")
+        return [read_entry(archive, entry) for entry in entries[:: max(1, len(entries) // FILMS)][:FILMS]]
 
 
 def main() -> None:
+    if missing := [str(file.relative_to(ROOT)) for file in MEASURED if not file.is_file()]:
+        raise CxrError(f"{', '.join(missing)} missing; run `dvc repro` or `dvc pull`")
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    with ZipFile(sys.argv[1]) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".jpeg") and "__MACOSX" not in name]
-        films = [archive.read(name) for name in names]
-    nets = subjects()
-    steps = preparation(sorted(films, key=len)[len(films) // 2], load_model(ROOT / "release" / FP32).facts.image_size)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    size = params["preprocess"]["image_size"]
+    films = read_films(archive_argument())
+    nets = subjects(size, params)
+    steps = preparation(sorted(films, key=len)[len(films) // 2], size)
     times = measure({**{name: net.run for name, net in nets.items()}, **steps})
-    heading("Latency and size", level=1)
-    print_machine()
-    print_table(nets, list(steps), times)
-    print_ratios(nets, list(steps), times)
-    print_command(films)
+    teacher, student, _, fp32, _ = nets
+    faster = _median(times, teacher) / _median(times, student)
+    answer = sum(_median(times, name) for name in [*steps, fp32])
+    lines = [
+        heading("Latency and size", level=1),
+        f"On one thread the student needs {_median(times, student):.2f} ms for an image, the teacher {faster:.1f} "
+        f"times as long. From the bytes of a JPEG of original size to its answer it takes {answer:.1f} ms.\n",
+        f"{machine()}\n",
+        f"{model_files()}\n",
+        *table(nets, list(steps), times),
+        "",
+        *ratios(nets, times),
+        *command(films),
+    ]
+    report = "\n".join(lines) + "\n"
+    write_bytes(REPORT, report.encode())
+    print(report, end="")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,8 +1,8 @@
-"""What DVC saves: `python -m benchmarks.pipeline archive.zip`.
+"""The time that DVC saves: `python -m benchmarks.pipeline ARCHIVE.zip`.
 
-A cold `dvc repro` of all stages, one with another alpha, and some with nothing to do, in one repository, one after the
-other. Epochs and views are a sixteenth of those of params.yaml, so that it takes minutes; what takes no epochs
-(download, preprocessing, evaluation, the start of every stage) weighs more than in a full run.
+In one repository, one after the other: a `dvc repro` of all stages, one after a change of alpha, and some with nothing
+to do. Epochs and views are a sixteenth of those in params.yaml, so that it takes minutes. Everything that does not
+depend on epochs (download, preprocessing, evaluation, start of a stage) therefore weighs more than in a full run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from benchmarks import heading, progress
+from benchmarks import archive_argument, heading, progress, run
 from demo.workspace import ROOT, environment, make_workspace
 
 NO_OPS = 5
@@ -34,7 +34,7 @@ def timed(workspace: Path, *command: str) -> tuple[float, list[str]]:
 
 
 def main() -> None:
-    os.environ["CXR_ARCHIVE"] = str(Path(sys.argv[1]).resolve())
+    os.environ["CXR_ARCHIVE"] = str(archive_argument())
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     shorter = {
         section: {key: max(1, params[section][key] // 16)}
@@ -50,11 +50,11 @@ def main() -> None:
         alpha, ran = timed(workspace, "dvc", "repro")
         progress(f"changed alpha: {alpha:.0f} s")
         no_op = [timed(workspace, "dvc", "repro")[0] for _ in range(NO_OPS)]
-    heading("What DVC saves, on a sixteenth of the epochs and views")
+    print(heading("Time that DVC saves, on a sixteenth of the epochs and views"))
     print(f"- cold `dvc repro`, {len(every)} stages: {cold:.0f} s")
     print(f"- with another alpha ({', '.join(ran)}): {alpha:.0f} s, {cold / alpha:.1f} times less")
     print(f"- with nothing to do: {np.median(no_op):.2f} s ({min(no_op):.2f} to {max(no_op):.2f})\n")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

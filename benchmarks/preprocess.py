@@ -1,23 +1,21 @@
-"""Preprocessing against a plain one-process Pillow loop: `python -m benchmarks.preprocess archive.zip`.
+"""Preprocessing compared with a plain Pillow loop in one process: `python -m benchmarks.preprocess ARCHIVE.zip`.
 
-Both read, decode and resize the same images in the same run, in turn; the ratio of each round is printed.
+Both read, decode and resize the same images in turn. Each ratio is taken within one round.
 """
 
-import sys
 import time
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks import heading, progress
+from benchmarks import archive_argument, heading, progress, run
 from cxr_distill.data.archive import list_images, open_archive
 from cxr_distill.data.splits import decode_all
 
 
 def main() -> None:
-    path = Path(sys.argv[1])
+    path = archive_argument()
     with open_archive(path) as archive:
         entries = list_images(archive, {})
     ratios = []
@@ -33,9 +31,9 @@ def main() -> None:
         ours = time.perf_counter() - begun
         ratios.append(plain / ours)
         progress(f"plain {len(entries) / plain:.0f} images/s, ours {len(entries) / ours:.0f}, ratio {plain / ours:.2f}")
-    heading(f"Preprocessing against a plain Pillow loop, {path.name}")
+    print(heading(f"Preprocessing compared with a plain Pillow loop, {path.name}"))
     print(f"{len(entries)} images: {np.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f}).\n")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

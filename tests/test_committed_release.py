@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import entr, expit, logit
 
+from benchmarks import latency
+from benchmarks import run as run_benchmark
 from cxr_distill.base.files import file_sha256
 from cxr_distill.data.phantom import draw_film
 from cxr_distill.films.formats import read_film
@@ -199,3 +201,15 @@ def test_every_report_is_about_the_committed_model_files(models: dict[str, Model
     assert named["MODEL_CARD.md"] >= {*released.values(), weights["distilled"]}
     assert named["latency.md"] >= {*released.values(), weights["distilled"], weights["teacher"]}
     assert named["comparison.md"] >= set(weights.values())
+
+
+def test_latency_without_models_is_one_clear_line_and_leaves_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, model = tmp_path / "latency.md", tmp_path / "models/teacher.safetensors"
+    report.write_text("as it was")
+    for name, value in (("ROOT", tmp_path), ("REPORT", report), ("MEASURED", [model])):
+        monkeypatch.setattr(latency, name, value)
+    with pytest.raises(SystemExit, match=r"^error: models/teacher.safetensors missing; run `dvc repro`[^\n]*$"):
+        run_benchmark(latency.main)
+    assert report.read_text() == "as it was"
