@@ -192,14 +192,12 @@ def room_table() -> str:
         folder = LIBRARY / name
         purpose = (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").split("\n")[0]
         inside = f"{folder.relative_to(ROOT).as_posix()}/"
-        cells = []
-        for whole in (True, False):
-            found = [
-                f"`{stage}`" for stage, deps in main.items() if any(_depends(dep, inside, whole=whole) for dep in deps)
-            ]
-            if any(_depends(dep, inside, whole=whole) for deps in study.values() for dep in deps):
-                found.append("the study")
-            cells.append(", ".join(found))
+        wholly, partly = (
+            [f"`{stage}`" for stage, deps in main.items() if any(_depends(dep, inside, whole=whole) for dep in deps)]
+            + ["the study"] * any(_depends(dep, inside, whole=whole) for deps in study.values() for dep in deps)
+            for whole in (True, False)
+        )
+        cells = [", ".join(wholly), ", ".join(each for each in partly if each not in wholly)]
         lines.append(f"| [`{name}`](../{inside.rstrip('/')}) | {purpose} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
 
