@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -87,3 +88,18 @@ def test_the_table_of_stages_has_every_stage() -> None:
     table = (ROOT / "docs" / "architecture.md").read_text().split("| stage |")[1].split("\n\n")[0]
     for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]:
         assert re.search(rf"`{stage}[`@]", table), stage
+
+
+def test_what_how_it_works_says_of_the_ablation_is_what_the_study_found() -> None:
+    study = json.loads((ROOT / "study" / "results.json").read_text())["ablation"]
+    steps = {re.sub(r"^ablation_\d+_", "", name): cell["step"] for name, cell in study.items() if "step" in cell}
+    assert (
+        steps["balanced"]["specificity"]["low"] < 0.1 < steps["views"]["specificity"]["low"]
+    )  # views cure, not balance
+    assert (
+        steps["batchnorm_of_images"]["sensitivity"]["value"] > 0 > steps["batchnorm_of_images"]["specificity"]["value"]
+    )
+    assert abs(steps["batchnorm_of_images"]["auroc"]["value"]) < 0.005  # one kind of error for the other
+    assert abs(steps["last_epoch"]["auroc"]["value"]) < 0.005
+    assert steps["residual"]["auroc"]["high"] < 0  # worse without views and with a short schedule
+    assert steps["full_schedule"]["auroc"]["low"] > 0
