@@ -1,1 +1,1 @@
-"""What runs where the patient is, without PyTorch: model session, verdicts, command, heat map."""
+"""Screening without PyTorch: model session, verdicts, command, heat map."""

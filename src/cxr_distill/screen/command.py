@@ -32,8 +32,8 @@ exit status:
   4    some files could not be read (and others may have been refused)
   130  interrupted
 
-No image leaves this computer. P is the network's probability of pneumonia; the calibrated one is for a place where
-normal and pneumonia are equally common. A research tool, not a medical device: what it says is no diagnosis.
+No image leaves this computer. P is the network's probability of pneumonia. The calibrated probability assumes 50%
+prevalence. This is a research tool, not a medical device: its answers are not diagnoses.
 """
 PROGRESS_SECONDS = 5.0
 
@@ -41,12 +41,12 @@ PROGRESS_SECONDS = 5.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    warnings.simplefilter("ignore")  # decoders warn; what matters is in the verdicts
+    warnings.simplefilter("ignore")  # of decoders; the verdicts say what matters
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this, inside DICOM files too
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this number, inside DICOM files too
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
+            stream.reconfigure(errors="backslashreplace")  # file names may hold bytes that are not text
     try:
         return _screen(options)
     except CxrError as error:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has seen enough; nothing is left to be flushed
+    except BrokenPipeError:  # the reader closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CANNOT_RUN
 
@@ -67,15 +67,24 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER", help="folders are searched to the bottom")
-    parser.add_argument("--json", action="store_true", help="print a JSON object per file instead of a line to read")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write a table")
-    parser.add_argument("--heatmap", type=Path, metavar="DIR", help="also write where each film spoke for pneumonia")
-    parser.add_argument("--no-refuse", action="store_true", help="a probability for whatever picture it is")
-    parser.add_argument("--int8", action="store_true", help="the smaller model, with whole-number arithmetic")
     parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="another released model than the one that came along"
+        "paths", nargs="+", type=Path, metavar="FILE|FOLDER", help="folders are searched with their subfolders"
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per file instead of text")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the results to FILE")
+    parser.add_argument(
+        "--heatmap",
+        type=Path,
+        metavar="DIR",
+        help="also write a picture of each film to DIR: red is evidence for pneumonia, blue against it",
+    )
+    parser.add_argument(
+        "--no-refuse",
+        action="store_true",
+        help="give every picture a probability, also one that is not like a chest X-ray",
+    )
+    parser.add_argument("--int8", action="store_true", help="use the smaller model, with 8-bit arithmetic")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="use this released model, not the installed one")
     return parser
 
 
@@ -103,12 +112,12 @@ def _installed_model(name: str) -> Path:
     for folder in (here.parent / "released", here.parents[2] / "release"):  # a wheel's, a checkout's
         if (folder / name).is_file():
             return folder / name
-    raise CxrError(f"{name} did not come with this installation; name a released model with --model")
+    raise CxrError(f"this installation has no {name}; name a released model with --model")
 
 
 @contextmanager
 def _table(path: Path | None) -> Iterator[Any]:
-    """A CSV writer, or None; rows are in the file as soon as they are known."""
+    """A CSV writer that writes every row at once, or None if there is no `path`."""
     if path is None:
         yield None
         return
@@ -120,12 +129,12 @@ def _table(path: Path | None) -> Iterator[Any]:
 
 
 def _report(verdicts: Iterator[Verdict], count: int, table: Any, *, as_json: bool) -> int:
-    refused = unreadable = sick = 0
+    refused = unreadable = pneumonia = 0
     said = time.monotonic()
     for done, verdict in enumerate(verdicts, start=1):
         refused += verdict.refused
         unreadable += verdict.unreadable
-        sick += verdict.decision == "pneumonia"
+        pneumonia += verdict.decision == "pneumonia"
         print(json.dumps(asdict(verdict)) if as_json else _line(verdict), flush=count == 1)
         if table:
             table.writerow(asdict(verdict).values())
@@ -135,7 +144,9 @@ def _report(verdicts: Iterator[Verdict], count: int, table: Any, *, as_json: boo
     sys.stdout.flush()
     if count > 1:
         screened = count - refused - unreadable
-        print(f"{screened} screened ({sick} pneumonia), {refused} refused, {unreadable} unreadable", file=sys.stderr)
+        print(
+            f"{screened} screened ({pneumonia} pneumonia), {refused} refused, {unreadable} unreadable", file=sys.stderr
+        )
     return SOME_UNREADABLE if unreadable else SOME_REFUSED if refused else ALL_SCREENED
 
 

@@ -1,4 +1,4 @@
-"""What a released model says of itself, in the metadata of its ONNX file."""
+"""The facts about a released model, in the metadata of its ONNX file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PREPROCESSING = (
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that a program needs beside the graph to screen as evaluation did."""
+    """Everything that a program needs besides the graph, to screen as evaluation did."""
 
     image_size: int
     classes: tuple[str, ...]  # order of the graph's `probabilities`
-    threshold: float  # P(pneumonia) at or above it is called pneumonia
+    threshold: float  # P(pneumonia) at or above it means pneumonia
     temperature: float  # p_calibrated = sigmoid(logit(p_pneumonia) / temperature)
-    typicality_threshold: float  # a picture below it is refused
+    typicality_threshold: float  # a picture with lower typicality is refused
     dataset_sha256: str
     weights_sha256: str
     precision: str  # fp32 or int8
@@ -39,7 +39,7 @@ class Facts:
 
 
 def read_facts(text: str) -> Facts:
-    """The facts in `to_json`'s line. Raises CxrError if they are of no released model, or of a newer one."""
+    """The facts from a line of `to_json`. Raises CxrError if they are damaged or have another format."""
     try:
         values: dict[str, Any] = json.loads(text)
         if values.get("format") != FORMAT:

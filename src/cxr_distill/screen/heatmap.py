@@ -1,4 +1,4 @@
-"""Where in a film the network saw pneumonia: its activation map over the film, for people to look at."""
+"""Heat maps: the activation map of the network, drawn over the film."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from PIL import Image
 
 MAX_SIDE = 1024  # pixels of an overlay
 TOWARDS, AGAINST = [255.0, 40.0, 0.0], [0.0, 110.0, 255.0]  # RGB
-STRENGTH = 0.5  # of the colour where the map is strongest
-FULL = 15.0  # logits that are shown in full colour
+STRENGTH = 0.5  # share of the colour where the map is strongest
+FULL = 15.0  # logits from which on the colour is full
 
 
 def small_copy(film: Image.Image) -> Image.Image:
@@ -20,7 +20,7 @@ def small_copy(film: Image.Image) -> Image.Image:
 
 
 def overlay(film: Image.Image, activation: NDArray[np.float32]) -> Image.Image:
-    """`film` (mode L) in RGB: red where `activation` (h, w), in logits, speaks for pneumonia, blue where against it."""
+    """`film` (mode L) in RGB: red where `activation` (h, w), in logits, is positive, blue where it is negative."""
     smooth = Image.fromarray(activation).resize(film.size, Image.Resampling.BICUBIC)
     towards = np.clip(np.asarray(smooth) / FULL, -1, 1)[..., None]
     grey = np.asarray(film, dtype=np.float32)[..., None]

@@ -1,4 +1,4 @@
-"""A released model, run with onnxruntime: needs neither PyTorch nor anything else that training needs."""
+"""A released model, run with onnxruntime and without PyTorch."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Answers(NamedTuple):
 
 
 class Model:
-    """A released model. Raises CxrError if `content`, an ONNX file's bytes, is damaged or none of this project's."""
+    """A released model. Raises CxrError if `content`, an ONNX file's bytes, is damaged or not a released model."""
 
     def __init__(self, content: bytes, *, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Its pool would hold the largest batch ever seen.
+        # The arena would keep the memory of the largest batch.
         options.enable_cpu_mem_arena = False
         try:
             self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -41,7 +41,7 @@ class Model:
             raise CxrError(f"cannot load the model: {' '.join(str(error).split())[:200]}") from None
         text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
-            raise CxrError("an ONNX file, but no released model of cxr-distill")
+            raise CxrError("an ONNX file, but not a released model of cxr-distill")
         self.facts: Facts = read_facts(text)
 
     def __call__(self, images: NDArray[np.uint8]) -> Answers:

@@ -1,4 +1,4 @@
-"""From files to verdicts: decoded on two threads, answered in batches, one verdict for each file whatever it is."""
+"""From files to verdicts: two threads decode, the model answers in batches, and every file gets one verdict."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from cxr_distill.screen.session import Model
 BATCH = 8
 WORKERS = 2
 MAX_BYTES = 256 << 20
-"""A film of 50 megapixels at 16 bits, and its header, are less than half of it."""
+"""More than twice the size of a film of 50 megapixels at 16 bits."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of one file; without a probability it was refused, or could not be read."""
+    """The result for one file. Without a probability, the film was refused or the file could not be read."""
 
     file: str
     p_pneumonia: float | None = None
@@ -40,7 +40,7 @@ class Verdict:
 
     @property
     def unreadable(self) -> bool:
-        """No picture could be had from the file."""
+        """Whether the file gave no usable picture."""
         return self.p_pneumonia is None and not self.refused
 
 
@@ -50,10 +50,10 @@ class _Film(NamedTuple):
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files meant by `paths`: files as they are, folders with all below them but hidden ones, in order.
+    """The files in `paths`, in order: files as they are, folders with all files below them except hidden ones.
 
-    Folders that cannot be listed, or are links (which may lead in a circle), come as themselves and are reported like
-    files that cannot be read.
+    A folder that cannot be listed is yielded itself, to be reported as unreadable. So is a link to a folder, since
+    links may form a circle.
     """
     for path in paths:
         if not path.is_dir():
@@ -72,14 +72,14 @@ def screen_files(
 ) -> Iterator[Verdict]:
     """A verdict for each of `files`, in order; overlays go into the folder `heatmaps`.
 
-    Unless `refuse`, what is no typical chest film gets its probability too, and the reason stands beside it.
+    Without `refuse`, a picture that is not like a chest X-ray gets a probability too, and its verdict has the reason.
     """
     names = _overlay_names(files) if heatmaps else {}
     remaining = enumerate(files)
     running: deque[list[tuple[int, Future[_Film | str]]]] = deque()
     pool = ThreadPoolExecutor(WORKERS)
     try:
-        # One batch is decoded while the one before is answered.
+        # Two batches run at a time: one is decoded while the model answers the other.
         while True:
             batch = list(islice(remaining, BATCH))
             if batch:
@@ -101,8 +101,8 @@ def _read(file: Path, size: int, keep: bool) -> _Film | str:
     try:
         status = file.stat()
         if stat.S_ISDIR(status.st_mode):
-            next(file.iterdir(), None)  # says why, if it cannot be listed
-            return "a link to a folder; name it itself to have it searched"
+            next(file.iterdir(), None)  # raises the reason if it cannot be listed
+            return "a link to a folder; to search it, name the link itself"
         if not stat.S_ISREG(status.st_mode):
             return "not a regular file"
         if status.st_size > MAX_BYTES:
@@ -141,7 +141,7 @@ def _judge(
 
 
 def _why(pixels: NDArray[np.uint8], typicality: float, model: Model) -> str:
-    """What is wrong with a picture that is not typical: if it is merely turned, or a negative, then which way."""
+    """Why a picture is not typical: turned, upside down, a negative, or another kind of picture."""
     remedies = {
         "not upright: turn it left by 90 degrees": np.rot90(pixels),
         "not upright: turn it right by 90 degrees": np.rot90(pixels, -1),
@@ -157,7 +157,7 @@ def _why(pixels: NDArray[np.uint8], typicality: float, model: Model) -> str:
 
 
 def _exact(value: np.float32) -> float:
-    """The shortest decimal number that is this one in single precision."""
+    """The shortest decimal number that rounds to `value` in single precision."""
     return float(str(value))
 
 
