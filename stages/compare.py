@@ -17,6 +17,7 @@ def main() -> None:
 
     from cxr_distill.base.files import write_bytes, write_json, write_table
     from cxr_distill.base.tables import read_csv, read_index
+    from cxr_distill.evaluation.metrics import confusion_rows, reliability
     from cxr_distill.evaluation.predictions import COLUMNS, scored_split
     from cxr_distill.report.comparison import comparison_picture, comparison_report
     from cxr_distill.report.curves import precision_recall_curves, roc_curves
@@ -43,6 +44,9 @@ def main() -> None:
     write_json(Path("metrics/gap.json"), shown(compared["gap"]))
     write_table(Path("plots/roc.csv"), roc, digits=6)
     write_table(Path("plots/precision_recall.csv"), precision_recall_curves(models), digits=6)
+    for name in MODELS:
+        write_table(Path(f"plots/reliability/{name}.csv"), reliability(models[name]), digits=6)
+        write_table(Path(f"plots/confusion/{name}.csv"), confusion_rows(models[name]))
     write_table(Path("plots/temperature.csv"), temperature_table(tables["teacher"]), digits=6)
     write_bytes(Path("reports/comparison.md"), report.encode())
     write_bytes(Path("reports/comparison.png"), comparison_picture(evaluation, roc, synthetic=synthetic))

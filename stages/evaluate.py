@@ -1,4 +1,4 @@
-"""Evaluate one model: `python -m stages.evaluate NAME` writes its predictions, metrics, plots and examples."""
+"""Evaluate one model: `python -m stages.evaluate NAME` writes its predictions, metrics and example images."""
 
 import sys
 from pathlib import Path
@@ -67,8 +67,6 @@ def main() -> None:
     }
     write_json(Path(f"evaluation/{name}.json"), {**network, **figures})
     write_json(Path(f"metrics/{name}.json"), metrics.shown(figures))
-    write_table(Path(f"plots/reliability/{name}.csv"), metrics.reliability(test), digits=6)
-    write_table(Path(f"plots/confusion/{name}.csv"), metrics.confusion_rows(test))
     picture = example_picture(images["test"], test, title=f"{name}: test images by outcome")
     write_bytes(Path(f"plots/examples/{name}.png"), picture)
 
