@@ -14,17 +14,19 @@ def main() -> None:
     at_hand = os.environ.get("CXR_ARCHIVE")
 
     if params.source == "phantom":
-        from cxr_distill.data.phantom import write_archive
+        from cxr_distill.data.phantom import PhantomParams, write_archive
 
-        write_archive(ARCHIVE, params.expected_counts, seed=params.phantom_seed)
+        knobs = load_params("data.phantom", PhantomParams).model_dump()
+        write_archive(ARCHIVE, params.expected_counts, **knobs)
     elif at_hand:
         from cxr_distill.data.kaggle import copy_archive
 
         copy_archive(Path(at_hand).expanduser(), ARCHIVE)
     else:
-        from cxr_distill.data.kaggle import download_from_kaggle
+        from cxr_distill.data.kaggle import KaggleParams, download_from_kaggle
 
-        download_from_kaggle(params.dataset, ARCHIVE, version=params.version, partial=Path(".partial/download"))
+        kaggle = load_params("data.kaggle", KaggleParams)
+        download_from_kaggle(kaggle.dataset, ARCHIVE, version=kaggle.version, partial=Path(".partial/download"))
 
 
 if __name__ == "__main__":

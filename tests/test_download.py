@@ -12,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+import yaml
+from conftest import ROOT, run
 from kaggle_server import Kaggle, serving
+
+from demo.workspace import make_workspace, merge
 
 TOKEN = "KGAT_very-secret-token"
 OUT = Path("data/raw/chest-xray-pneumonia.zip")
@@ -104,7 +107,13 @@ def test_rate_limits_and_hiccups_are_waited_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("statuses", "word"),
-    [([401], "token"), ([403], "licence"), ([404], "data.dataset"), ([429] * 9, "rate limit"), ([500] * 9, "later")],
+    [
+        ([401], "token"),
+        ([403], "licence"),
+        ([404], "data.kaggle.dataset"),
+        ([429] * 9, "rate limit"),
+        ([500] * 9, "later"),
+    ],
 )
 def test_what_kaggle_refuses_is_one_line_that_says_what_to_do(tmp_path: Path, statuses: list[int], word: str) -> None:
     with serving(Kaggle(CONTENT, statuses=statuses)) as kaggle:
@@ -143,3 +152,22 @@ def test_an_archive_at_hand_is_copied_and_a_wrong_one_refused(tmp_path: Path) ->
     assert_one_line_error(download(tmp_path, {"CXR_ARCHIVE": str(tmp_path / "none")}), tmp_path, "does not exist")
     assert download(tmp_path, {"CXR_ARCHIVE": str(good)}).returncode == 0
     assert (tmp_path / OUT).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("source", ["kaggle", "phantom"])
+def test_an_edited_phantom_does_not_ask_kaggle_again(tmp_path: Path, source: str) -> None:
+    (tmp_path / "good.zip").write_bytes(CONTENT)
+    folder = tmp_path / "workspace"
+    counts = {split: {"NORMAL": 1, "PNEUMONIA": 1} for split in ("train", "val", "test")}
+    make_workspace(folder, {"data": {"source": source, "expected_counts": counts}})
+    run(folder, "git", "init", "-q")
+    run(folder, "env", f"CXR_ARCHIVE={tmp_path / 'good.zip'}", "dvc", "repro", "download")
+    module = folder / "src/cxr_distill/data/phantom.py"
+    module.write_text(module.read_text() + "\n")
+    edited = run(folder, "dvc", "status", "download")
+    assert ("up to date" in edited) == (source == "kaggle")
+    run(folder, "dvc", "repro", "download")
+    params = folder / "params.yaml"
+    params.write_text(yaml.safe_dump(merge(yaml.safe_load(params.read_text()), {"data": {"phantom": {"seed": 9}}})))
+    turned = run(folder, "dvc", "status", "download")
+    assert ("up to date" in turned) == (source == "kaggle") and ("data.phantom" in turned) == (source == "phantom")

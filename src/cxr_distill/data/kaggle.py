@@ -9,16 +9,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from zipfile import BadZipFile, ZipFile
 
+from pydantic import Field
 from tqdm import tqdm
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import whole_file
+from cxr_distill.base.params import Params, PositiveInt
 
 RETRIES = 5
 LONGEST_WAIT = 120.0
+
+
+class KaggleParams(Params):
+    """Section `data.kaggle`: `dataset` is Kaggle's owner/slug."""
+
+    dataset: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+$")]
+    version: PositiveInt
 
 
 def copy_archive(source: Path, target: Path) -> None:
@@ -120,7 +129,7 @@ def _one_line_errors(what: str) -> Iterator[None]:
         advice = {
             401: "Kaggle refused the credentials (401); make a new token at kaggle.com/settings",
             403: "Kaggle refused access (403); sign in, open the data set's page and accept its licence",
-            404: f"Kaggle knows no data set {what} (404); check data.dataset and data.version",
+            404: f"Kaggle knows no data set {what} (404); check data.kaggle.dataset and data.kaggle.version",
             429: "Kaggle's rate limit is reached (429); try again in an hour",
         }
         default = f"Kaggle is out of order ({status}); try again later"

@@ -1,10 +1,8 @@
 """Where the archive comes from and what it must hold."""
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import Field
-
-from cxr_distill.base.params import Params, PositiveInt, Seed
+from cxr_distill.base.params import Params, PositiveInt
 
 
 class ClassCounts(Params):
@@ -23,10 +21,9 @@ class SplitCounts(Params):
 
 
 class DataParams(Params):
-    """Section `data`."""
+    """Section `data`. The module of each source checks the knobs of that source."""
 
     source: Literal["kaggle", "phantom"]
-    dataset: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+$")]
-    version: PositiveInt
-    phantom_seed: Seed
+    kaggle: dict[str, Any]
+    phantom: dict[str, Any]
     expected_counts: SplitCounts

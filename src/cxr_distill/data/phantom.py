@@ -7,28 +7,49 @@ normal films carry a confounder (a fold or a shadow), so that the classes overla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Annotated
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 from cxr_distill.base.files import whole_file
+from cxr_distill.base.params import Fraction, Params, Seed
 from cxr_distill.data.params import SplitCounts
 
 Grid = NDArray[np.float64]
 BACTERIAL_SHARE = 2 / 3
 SECOND_FILM = 0.25  # probability that a film is another one of the patient before
+OPACITY = (0.03, 0.26)  # least and most
 DUPLICATES = 3  # films of train that are stored under a second name
 
 
-def write_archive(path: Path, counts: SplitCounts, *, seed: int) -> None:
-    """Write the archive with `counts` images per folder; the same seed gives the same bytes."""
+class PhantomParams(Params):
+    """Section `data.phantom`: what `write_archive` asks for."""
+
+    seed: Seed
+    opacity: Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+    wrong_labels: Fraction
+
+
+def write_archive(
+    path: Path, counts: SplitCounts, *, seed: int, opacity: Sequence[float] = OPACITY, wrong_labels: float = 0.0
+) -> None:
+    """Write the archive with `counts` images per folder; the same arguments give the same bytes.
+
+    opacity: how much a pneumonia brightens the lung, least and most, as shares of the grey range.
+    wrong_labels: probability that a film of train or val shows no pneumonia where its folder and name say pneumonia, or
+    the reverse. Test films always show what their names say.
+    """
     names = _names(counts, np.random.default_rng(seed))
+    wrong = np.random.default_rng([seed, len(names)])  # no film's own stream
     previous: dict[str, bytes] = {}
     with whole_file(path) as beside, ZipFile(beside, "w", ZIP_STORED) as archive:
         for number, (folder, name) in enumerate(tqdm(names, desc="draw phantoms", unit="image")):
@@ -36,7 +57,9 @@ def write_archive(path: Path, counts: SplitCounts, *, seed: int) -> None:
             if train_normal and 0 < number <= DUPLICATES:
                 film = previous[folder]
             else:
-                film = draw_film(name, np.random.default_rng([seed, number]))
+                mislabelled = wrong.random() < wrong_labels and not folder.startswith("test/")
+                shown = _other(name, wrong) if mislabelled else name
+                film = draw_film(shown, np.random.default_rng([seed, number]), opacity=opacity)
             previous[folder] = film
             _store(archive, f"chest_xray/{folder}/{name}", film)
             _store(archive, f"chest_xray/chest_xray/{folder}/{name}", film)
@@ -71,8 +94,15 @@ def _names(counts: SplitCounts, random: np.random.Generator) -> list[tuple[str, 
     return names
 
 
-def draw_film(name: str, random: np.random.Generator) -> bytes:
-    """A JPEG of one chest; `name` says whether it is normal, bacterial or viral."""
+def _other(name: str, random: np.random.Generator) -> str:
+    """A germ for the name of a normal film, and the reverse."""
+    if "bacteria" in name or "virus" in name:
+        return "normal"
+    return "bacteria" if random.random() < BACTERIAL_SHARE else "virus"
+
+
+def draw_film(name: str, random: np.random.Generator, *, opacity: Sequence[float] = OPACITY) -> bytes:
+    """A JPEG of one chest; `name` says whether it is normal, bacterial or viral. `opacity`: see `write_archive`."""
     width, height = (int(side) for side in random.integers(120, 181, 2))
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     x = x + random.normal(0, 0.04)
@@ -87,7 +117,7 @@ def draw_film(name: str, random: np.random.Generator) -> bytes:
     spacing, phase = random.uniform(0.16, 0.2), random.uniform(0, 1)
     ribs = np.cos(2 * np.pi * ((y + 0.35 * x**2 + 0.12 * np.abs(x)) / spacing + phase))
     film += 0.07 * np.clip(ribs, 0, 1) * (0.3 + 0.7 * lungs)
-    film += _opacity(name, x, y, lungs, random)
+    film += _opacity(name, x, y, lungs, strength=opacity, random=random)
     film -= 0.5 * _edge(np.hypot(x * 0.9, y * 0.75) - 0.98)
     film = (film - 0.5) * random.uniform(0.75, 1.25) + 0.5 + random.normal(0, 0.06)
     film = gaussian_filter(film, 0.8) + random.normal(0, 0.025, film.shape)
@@ -101,19 +131,21 @@ def draw_film(name: str, random: np.random.Generator) -> bytes:
     return content.getvalue()
 
 
-def _opacity(name: str, x: Grid, y: Grid, lungs: Grid, random: np.random.Generator) -> Grid:
+def _opacity(
+    name: str, x: Grid, y: Grid, lungs: Grid, *, strength: Sequence[float], random: np.random.Generator
+) -> Grid:
     side = random.choice((-1, 1))
     spot = (side * random.uniform(0.3, 0.6), random.uniform(-0.45, 0.4))
-    strength = random.uniform(0.03, 0.26)
+    brighter = random.uniform(*strength)
     texture = gaussian_filter(random.normal(size=x.shape), 2.5)
     texture /= texture.std()
     if "bacteria" in name:
         blob = _ellipse(x, y, spot, (random.uniform(0.16, 0.3), random.uniform(0.16, 0.34)))
-        return strength * lungs * blob * (1 + 0.2 * texture)
+        return brighter * lungs * blob * (1 + 0.2 * texture)
     if "virus" in name:
-        return 0.8 * strength * lungs * (0.45 + 0.5 * texture)
+        return 0.8 * brighter * lungs * (0.45 + 0.5 * texture)
     if random.random() < 0.3:
-        return 0.3 * strength * lungs * (0.5 * texture + _ellipse(x, y, spot, (0.25, 0.12)))
+        return 0.3 * brighter * lungs * (0.5 * texture + _ellipse(x, y, spot, (0.25, 0.12)))
     return np.zeros_like(x)
 
 
