@@ -136,7 +136,7 @@ def _opacity(
 ) -> Grid:
     side = random.choice((-1, 1))
     spot = (side * random.uniform(0.3, 0.6), random.uniform(-0.45, 0.4))
-    brighter = random.uniform(*strength)
+    brighter = random.uniform(strength[0], strength[1])
     texture = gaussian_filter(random.normal(size=x.shape), 2.5)
     texture /= texture.std()
     if "bacteria" in name:
