@@ -1,11 +1,12 @@
 """A change that DVC does not see is a result that nobody can trust: `deps` must name all that a stage reaches."""
 
 import ast
-from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
+
+from cxr_distill.study.cells import imports
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SOURCES = ("kaggle", "phantom")
@@ -29,34 +30,9 @@ def files_of(dep: str) -> set[str]:
     return {str(file.relative_to(ROOT)) for file in ([path] if path.is_file() else path.rglob("*.py"))}
 
 
-def source_of(module: str) -> Path | None:
-    base = ROOT / ("src" if module.startswith("cxr_distill") else "") / module.replace(".", "/")
-    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()), None)
-
-
-def does_nothing(path: Path) -> bool:
-    """Whether a file has a docstring and no code, as the `__init__.py` of every room."""
-    return all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body)
-
-
 def reached(module: str) -> set[str]:
     """Files of this project that importing `module` can run, imports inside functions included."""
-    seen: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        path = source_of(name)
-        if path is None or str(path.relative_to(ROOT)) in seen:
-            continue
-        if not does_nothing(path):
-            seen.add(str(path.relative_to(ROOT)))
-        waiting += [name.rsplit(".", 1)[0]] if "." in name else []
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return seen
+    return {str(path.relative_to(ROOT)) for path in imports.reached(module, ROOT / "src", ROOT)}
 
 
 def module_of(stage: str) -> str:
@@ -73,13 +49,17 @@ def test_deps_name_every_file_that_the_stage_imports_and_nothing_else(stage: str
     assert len(named) <= 8
 
 
+def loaded_sections(module: str) -> set[str]:
+    """Sections of params.yaml that a stage's module loads."""
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    loaded = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load_params"]
+    return {name.value.split(".")[0] for name in loaded if isinstance(name, ast.Constant)}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_name_every_section_that_the_stage_loads(stage: str) -> None:
-    calls = [
-        node for node in ast.walk(ast.parse(source_of(module_of(stage)).read_text())) if isinstance(node, ast.Call)
-    ]
-    loaded = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load_params"]
-    sections = {name.value.split(".")[0] for name in loaded if isinstance(name, ast.Constant)}
+    sections = loaded_sections(module_of(stage))
     assert sections and sections <= {str(name).split(".")[0] for name in definition(stage)["params"]}
 
 

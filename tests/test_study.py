@@ -17,46 +17,40 @@ import yaml
 from conftest import ROOT, ran, run
 from PIL import Image
 from scipy.special import softmax
-from test_training import STUDENT, TEACHER, TRAIN, VIEWS
+from test_dag import files_of, loaded_sections, reached
+from test_training import STUDENT, TEACHER, TRAIN
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.params import parse
+from cxr_distill.base.files import file_sha256
 from cxr_distill.data.archive import list_images, open_archive
 from cxr_distill.data.params import SplitCounts
 from cxr_distill.data.phantom import write_archive
 from cxr_distill.distill.losses import distillation_losses
 from cxr_distill.distill.params import DistillParams
-from cxr_distill.distill.task import DistillationTask
-from cxr_distill.evaluation.calibration import fit_temperature
-from cxr_distill.evaluation.metrics import Estimate, Scored, expected_calibration_error
+from cxr_distill.evaluation.bootstrap import Estimate, mean_by_patient
+from cxr_distill.evaluation.geometry import geometry_model
+from cxr_distill.evaluation.metrics import Scored, calibration_error, expected_calibration_error
 from cxr_distill.films.pixels import squash
-from cxr_distill.nets.common.views import draw_view, network_input
+from cxr_distill.nets.common.views import network_input
 from cxr_distill.nets.student.network import build_student
-from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
-from cxr_distill.study.activation_maps import activation_maps, overlap, rank_correlation
-from cxr_distill.study.cells import cell_images, no_views, student_of
-from cxr_distill.study.collapse import collapse
-from cxr_distill.study.framing import FRAMINGS
-from cxr_distill.study.originals import films_of
-from cxr_distill.study.params import AloneCell, TaughtCell
-from cxr_distill.study.results import Network, families, more_seeds
-from cxr_distill.study.shortcuts import geometry_model, oriented_gradients, thumbnails
-from cxr_distill.study.statistics import (
+from cxr_distill.release.calibration import fit_temperature
+from cxr_distill.study.answers.report import Source, study_markdown
+from cxr_distill.study.answers.statistics import (
     auroc_within,
-    behaves_like,
     brier,
-    calibration_error,
-    distances_to_teacher,
     effective_alpha,
-    mean_by_patient,
     over_seeds,
     scaled,
     seed_picks,
     strata_of,
     threshold_for_prevalence,
-)  # fmt: skip
-from cxr_distill.study.whole_targets import kl_gradient_share, whole_targets
+)
+from cxr_distill.study.checks.maps import activation_maps, overlap, rank_correlation
+from cxr_distill.study.checks.originals import FRAMINGS, films_of
+from cxr_distill.study.checks.shortcuts import oriented_gradients, thumbnails
+
+PIPELINE = yaml.safe_load((ROOT / "study/dvc.yaml").read_text())["stages"]
 
 
 def scored(labels: list[int], probabilities: list[float]) -> Scored:
@@ -73,19 +67,6 @@ def test_the_blogs_loss_at_its_alpha_is_hintons_at_the_effective_one() -> None:
     alpha = effective_alpha(0.75, 4.0, classes=2)
     hinton = distillation_losses(student, teacher, labels, DistillParams(alpha=alpha, temperature=4.0, loss="hinton"))
     assert float(blog["loss"]) == pytest.approx((1 - 0.75) / (1 - alpha) * float(hinton["loss"]), rel=1e-5)
-
-
-def test_an_alpha_is_read_off_a_falling_curve_even_if_noise_makes_it_rise() -> None:
-    assert behaves_like([0, 0.5, 1], [1.0, 0.5, 0.0], 0.75) == pytest.approx(0.25, abs=1e-3)
-    assert behaves_like([0, 0.5, 1], [1.0, 0.2, 0.4], 0.65) == pytest.approx(0.25, abs=1e-3)
-    assert behaves_like([0, 0.5, 1], [1.0, 0.5, 0.2], 9.0) == pytest.approx(0.0, abs=1e-3)
-
-
-def test_distance_to_the_teacher_is_zero_for_the_teacher_and_falls_with_temperature() -> None:
-    logits, other = np.array([[2.0, -1.0], [0.0, 3.0]]), np.zeros((2, 2))
-    assert np.allclose(distances_to_teacher(logits, logits, temperature=3.0), 0)
-    hot, cold = (distances_to_teacher(other, logits, temperature=t) for t in (4.0, 1.0))
-    assert (hot < cold).all()
 
 
 def test_seeds_and_patients_are_resampled_together() -> None:
@@ -174,53 +155,6 @@ def test_maps_overlap_with_themselves_and_not_with_their_opposite() -> None:
     assert np.allclose(rank_correlation(maps, np.ones_like(maps)), 0)
 
 
-def test_two_classes_keep_the_probability_of_normal() -> None:
-    logits = np.array([[0.3, -1.0, 2.0]], dtype=np.float32)
-    two = collapse(logits, classes=2)
-    before, after = (np.exp(each[0, 0]) / np.exp(each).sum() for each in (logits, two))
-    assert two.shape == (1, 2) and before == pytest.approx(after, rel=1e-6)
-    assert collapse(logits, classes=3) is logits
-
-
-def test_a_cell_sees_means_of_blocks_and_two_labels() -> None:
-    cell = AloneCell(group="grid", arch="plain", channels=[4, 4, 4], seed=0, classes=2, pool=2)
-    small = cell_images(TRAIN, cell)
-    assert small.pixels.shape == (48, 12, 12) and set(small.labels) == {0, 1}
-    assert small.pixels[0, 0, 0] == round(TRAIN.pixels[0, :2, :2].mean())
-    with pytest.raises(CxrError, match="pool 5"):
-        cell_images(TRAIN, cell.model_copy(update={"pool": 5}))
-
-
-def test_no_views_leave_an_image_as_it_is() -> None:
-    pixels = torch.from_numpy(TRAIN.pixels)
-    same = network_input(pixels, draw_view(len(pixels), no_views(VIEWS), number=3))
-    assert torch.allclose(same, network_input(pixels), atol=2e-4)
-
-
-def test_whole_targets_in_train_mode_go_by_the_batch_and_leave_the_teacher_alone() -> None:
-    teacher = build_teacher(TEACHER).eval()
-    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
-    logits = whole_targets(teacher, TRAIN.pixels, batch_size=16)
-    assert logits["eval"].shape == logits["train"].shape == (48, 3)
-    assert not np.allclose(logits["eval"], logits["train"], atol=0.05)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
-    assert np.array_equal(logits["train"], whole_targets(teacher, TRAIN.pixels, batch_size=16)["train"])
-
-
-def test_the_teachers_pull_grows_with_alpha_and_the_blog_weakens_it() -> None:
-    targets = np.random.default_rng(0).normal(size=(48, 3)).astype(np.float32)
-    view = draw_view(48, VIEWS, number=0)
-
-    def share(alpha: float, loss: str) -> float:
-        distill = DistillParams(alpha=alpha, temperature=4.0, loss=loss)
-        return kl_gradient_share(DistillationTask(build_student(STUDENT), STUDENT, distill), TRAIN, targets, view)
-
-    assert share(0.0, "hinton") == 0 and share(1.0, "hinton") == 1
-    assert 0 < share(0.25, "hinton") < share(0.75, "hinton") < 1
-    # The blog's share is Hinton's at the effective alpha.
-    assert share(0.75, "blog") == pytest.approx(share(effective_alpha(0.75, 4.0, classes=3), "hinton"), rel=1e-3)
-
-
 def test_geometry_alone_finds_what_only_sizes_tell() -> None:
     labels = np.tile([0, 1], 20)
     sizes = np.stack([1000 + 500.0 * labels, np.full(40, 900.0)], axis=1) + np.arange(40)[:, None]
@@ -248,63 +182,6 @@ def test_a_wide_film_is_cut_barred_or_squashed() -> None:
     assert squashed[0, 0] == 0 and squashed[0, 10] == 200
 
 
-OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")
-
-
-def network(kind: str = "baseline", seed: int | None = None, *, group: str = "seeds", **changes: Any) -> Network:
-    one = scored([0, 1, 0, 1], [0.1, 0.9, 0.4, 0.6])
-    values = {"group": group, "arch": "plain", "channels": [4, 8, 8], "seed": seed, **changes}
-    taught = {"distill": OURS, **values}
-    cell = None if seed is None else AloneCell(**values) if kind == "baseline" else TaughtCell(**taught)
-    return Network(one, one, np.zeros((4, 2)), cell)
-
-
-def test_the_main_run_is_a_seed_of_the_study_and_other_distillation_is_none() -> None:
-    cells = {"a": network(seed=1), "b": network("distilled", 1)}
-    main = {"baseline": network(), "distilled": network()}
-    found = families(cells, main, STUDENT, OURS)
-    assert {name: list(seeds) for name, seeds in found.items()} == {"plain-baseline": [0, 1], "plain-distilled": [0, 1]}
-    with pytest.raises(CxrError, match=r"taught\.b\.distill is not `distill`"):
-        families(cells, main, STUDENT, OURS.model_copy(update={"alpha": 0.5}))
-    with pytest.raises(CxrError, match="needs two seeds"):
-        families({"a": network(seed=0), "b": network("distilled", 0)}, main, STUDENT, OURS)
-
-
-def test_seeds_that_a_point_within_noise_lacks_can_be_pasted_into_params() -> None:
-    cells = {"g": network("distilled", 0, group="grid")}
-    cells["worse"] = network("distilled", 0, group="grid", distill=OURS.model_copy(update={"alpha": 0.1}))
-    points = {
-        "hinton_alpha0.9_T4": {"within_noise_of_the_best": True},
-        "hinton_alpha0.1_T4": {"within_noise_of_the_best": False},
-    }
-    added = yaml.safe_load("\n".join(more_seeds({"points": points}, cells)))
-    assert list(added) == ["taught"] and list(added["taught"]) == ["g_s1"]
-    cell = parse(TaughtCell, added["taught"]["g_s1"], "g_s1")
-    assert cell.seed == 1 and cell.distill == OURS
-
-
-def test_every_committed_cell_is_a_student_that_can_be_built() -> None:
-    main = yaml.safe_load((ROOT / "params.yaml").read_text())
-    sections = yaml.safe_load((ROOT / "study/params.yaml").read_text())
-    base = parse(StudentParams, main["student"], "student")
-    cells = {name: parse(AloneCell, cell, name) for name, cell in sections["alone"].items()}
-    cells |= {name: parse(TaughtCell, cell, name) for name, cell in sections["taught"].items()}
-    assert len(cells) == len(sections["alone"]) + len(sections["taught"]), "a name is in both sections"
-    for name, cell in cells.items():
-        build_student(student_of(cell, base, name=name), classes=cell.classes)
-        assert main["preprocess"]["image_size"] % cell.pool == 0
-        if cell.group == "seeds" and isinstance(cell, TaughtCell):
-            assert cell.distill.model_dump() == main["distill"]
-    for arch in ("plain", "residual"):
-        for kind in (AloneCell, TaughtCell):
-            seeds = {c.seed for c in cells.values() if type(c) is kind and c.group == "seeds" and c.arch == arch}
-            # The main pipeline's student is one seed of its architecture.
-            assert len(seeds | ({base.seed} if arch == base.arch else set())) >= 5
-    assert {sections["maps"][kind].split("_")[0] for kind in ("baseline", "distilled")} == {"plain", "residual"} - {
-        base.arch
-    }
-
-
 def test_originals_are_asked_for_where_the_archive_holds_copies_of_one_size(tmp_path: Path) -> None:
     counts = SplitCounts(**{split: {"NORMAL": 2, "PNEUMONIA": 2} for split in ("train", "val", "test")})
     archive = tmp_path / "archive.zip"
@@ -322,6 +199,50 @@ def test_originals_are_asked_for_where_the_archive_holds_copies_of_one_size(tmp_
         films_of(copies.assign(file="train/NORMAL/IM-9999-0001.jpeg"), archive, archive)
 
 
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_deps_of_the_study_name_every_file_that_a_stage_imports_and_nothing_else(stage: str) -> None:
+    definition = PIPELINE[stage]
+    code = [dep for dep in definition["deps"] if dep.startswith(("src/", "../stages/"))]
+    named = {dep: files_of(dep.removeprefix("../")) for dep in code}
+    module = definition["cmd"].split()[-1]
+    assert reached(module) <= set().union(*named.values())
+    assert [dep for dep, files in named.items() if not files & reached(module)] == []
+    params = [str(key).split(".")[0] for entry in definition.get("params", []) for key in entry["../params.yaml"]]
+    assert loaded_sections(module) <= set(params)
+    assert ("params.yaml" in definition["deps"]) == (
+        "read_sections" in (ROOT / f"{module.replace('.', '/')}.py").read_text()
+    )
+
+
+def test_the_study_keeps_to_its_budgets() -> None:
+    assert len((ROOT / "study/dvc.yaml").read_text().splitlines()) <= 120
+    assert (ROOT / "study/src").is_symlink() and (ROOT / "study/src").readlink() == Path("../src")
+    lock = ROOT / "study/dvc.lock"
+    assert len(lock.read_text().splitlines()) <= 400
+    metrics = json.loads((ROOT / "study/metrics.json").read_text())
+    assert {name: list(values) for name, values in metrics.items()} == {
+        "student": ["parameters", "seeds", "accuracy", "auroc"],
+        "gain_over_baseline": ["accuracy", "auroc"],
+        "teacher": ["accuracy", "auroc"],
+    }
+
+
+def test_the_report_names_the_steps_that_hurt_beside_those_that_helped() -> None:
+    figures = json.loads((ROOT / "study/results.json").read_text())
+    for name, value in (("ablation_02_residual", -0.04), ("ablation_05_views", 0.04), ("ablation_04_balanced", 0.0)):
+        figures["ablation"][name]["step"]["auroc"] = {"value": value, "low": value - 0.01, "high": value + 0.01}
+    models = {name: {"weights_sha256": "0" * 64} for name in ("teacher", "baseline", "distilled")}
+    dataset = {"image_size": 96, "archive_sha256": "0" * 64}
+    trained = {"precision": "32-true", "processor": "any"}
+    report = study_markdown(figures, Source(dataset, "residual", models, trained, synthetic=False))
+    raised, lowered, other = (
+        next(line for line in report.splitlines() if start in line)
+        for start in ("raised AUROC", "lowered AUROC", "For the other steps")
+    )
+    assert "views +0.040 [+0.030, +0.050]" in raised and "residual -0.040 [-0.050, -0.030]" in lowered
+    assert "balanced" in other and "views" not in other
+
+
 @pytest.fixture(scope="module")
 def repo(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The finished pipeline on phantoms with a tiny study beside it, which has run and is committed."""
@@ -331,14 +252,22 @@ def repo(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     run(finished, "dvc", "checkout", "-f", "-q")
     shutil.copytree(finished, folder, symlinks=True)
     (folder / "study").mkdir()
-    shutil.copy(ROOT / "study/dvc.yaml", folder / "study/dvc.yaml")
-    shutil.copy(ROOT / "study/geometry.csv", folder / "study/geometry.csv")
+    for name in ("dvc.yaml", "geometry.csv", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
+        (folder / "study" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "study" / name, folder / "study" / name)
+    (folder / "study/src").symlink_to("../src")
     shutil.copy(ROOT / "demo/tiny_study.yaml", folder / "study/params.yaml")
-    output = run(folder, "dvc", "repro", "study/dvc.yaml")
-    assert not [stage for stage in ran(output) if not stage.startswith("study/dvc.yaml:")]
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "commit", "-qm", "study")
-    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CXR_CELL_STORE", str(folder.parent / "store"))
+        output = run(folder / "study", "dvc", "repro")
+        assert ran(output) == ["checks", "shortcuts", "cells", "report"] and "cells: 0 of 13 are in" in output
+        run(folder, "git", "add", "-A")
+        run(folder, "git", "commit", "-qm", "study")
+        yield folder
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def leaves(values: Any) -> Iterator[Any]:
@@ -350,7 +279,7 @@ def leaves(values: Any) -> Iterator[Any]:
 
 
 def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path) -> None:
-    figures = json.loads((repo / "metrics/study.json").read_text())
+    figures = json.loads((repo / "study/results.json").read_text())
     assert all(np.isfinite(leaf) for leaf in leaves(figures) if isinstance(leaf, int | float))
     assert set(figures["students"]) == {
         f"{arch}-{kind}" for arch in ("plain", "residual") for kind in ("baseline", "distilled")
@@ -359,9 +288,8 @@ def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path)
         for metric in ("accuracy", "auroc", "sensitivity", "specificity"):
             each = student[metric]
             assert each["low"] <= each["mean"] <= each["high"] and each["seeds"] == 2 and each["sd"] >= 0
-    for arch in ("plain", "residual"):
-        assert {"value", "low", "high"} == set(figures["differences"][arch]["distilled_minus_baseline"]["auroc"])
-        assert "accuracy" in figures["differences"][arch]["distilled_minus_teacher"]
+    gain = figures["differences"]["residual"]["distilled_minus_baseline"]["auroc"]
+    assert json.loads((repo / "study/metrics.json").read_text())["gain_over_baseline"]["auroc"] == gain
     for section in (
         "calibration",
         "operating_points",
@@ -374,51 +302,83 @@ def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path)
     ):
         assert figures[section]
     point = figures["grid"]["points"]["blog_alpha0.5_T2"]
-    assert point["effective_alpha"] == pytest.approx(1 / 9, abs=1e-5) and 0 <= point["measured_alpha"]["value"] <= 1
+    assert point["effective_alpha"] == pytest.approx(1 / 9, abs=1e-5)
     # A phantom's copy is its original.
     moved = figures["originals"]["all"]["teacher"]
     assert moved["original_and_copy"]["mean_absolute_change"]["value"] == 0
-    assert "up to date" in run(repo, "dvc", "repro", "-P", "--dry", "--allow-missing")
+    assert "up to date" in run(repo / "study", "dvc", "repro", "--dry", "--allow-missing")
 
 
 def test_the_reports_say_that_they_are_synthetic_and_open_offline(repo: Path) -> None:
-    page, report = ((repo / f"reports/study.{kind}").read_text() for kind in ("html", "md"))
+    page, report = ((repo / f"study/reports/study.{kind}").read_text() for kind in ("html", "md"))
     assert "SYNTHETIC" in page and report.startswith("# SYNTHETIC") and "## In short" in report
-    assert re.search(r'(?:src|href)="(?!data:)(?!\.\./study/maps\.png)|https?://|@import|url\(', page) is None
+    assert re.search(r'(?:src|href)="(?!data:)(?!\.\./maps\.png)|https?://|@import|url\(', page) is None
     assert page.count('src="data:image/svg+xml;base64,') == 9
-    for name in ("study_seeds.png", "study_grid.png"):
-        assert (repo / "reports" / name).read_bytes().startswith(b"\x89PNG")
-    tracked = run(repo, "git", "ls-files", "study").split()
-    assert sorted(tracked) == ["study/dvc.lock", "study/dvc.yaml", "study/geometry.csv", "study/params.yaml"]
+    for name in ("seeds.png", "grid.png"):
+        assert (repo / "study/reports" / name).read_bytes().startswith(b"\x89PNG")
+    for model in ("teacher", "baseline", "distilled"):
+        assert f"{model} `{file_sha256(repo / f'models/{model}.safetensors')[:12]}`" in report
+    made = {
+        "metrics.json",
+        "results.json",
+        *(f"reports/{n}" for n in ("study.md", "study.html", "seeds.png", "grid.png")),
+    }
+    given = {".dvc/.gitignore", ".dvc/config", ".dvcignore", "dvc.yaml", "geometry.csv", "params.yaml", "src"}
+    assert set(run(repo / "study", "git", "ls-files").split()) == made | given | {"dvc.lock"}
 
 
-def test_a_plain_repro_runs_nothing_of_the_study(repo: Path) -> None:
-    assert ran(run(repo, "dvc", "repro")) == []
-    assert "study" not in run(repo, "dvc", "stage", "list", "--name-only")
+def test_the_pipeline_knows_nothing_of_the_study(repo: Path) -> None:
+    assert ran(run(repo, "dvc", "repro", "-P")) == []
+    for command in (("stage", "list", "--name-only"), ("dag",), ("metrics", "show")):
+        assert "study" not in run(repo, "dvc", *command)
 
 
-def test_changed_code_makes_the_networks_stale_that_depend_on_it_and_no_others(repo: Path) -> None:
-    losses = repo / "src/cxr_distill/distill/losses.py"
-    losses.write_text(losses.read_text() + "# changed\n")
-    hashing = [f"study/dvc.yaml:inputs_{kind}" for kind in ("alone", "taught")]
-    assert ran(run(repo, "dvc", "repro", "--single-item", *hashing)) == ["study/dvc.yaml:inputs_taught"]
-    stale = [stage for stage in ran(run(repo, "dvc", "repro", "study/dvc.yaml", "--dry")) if "@" in stage]
-    assert "study/dvc.yaml:taught@grid_hinton" in stale and "study/dvc.yaml:alone" not in " ".join(stale)
-    run(repo, "git", "checkout", "-q", ".")
-    run(repo, "dvc", "checkout", "-q")
+def test_compiled_files_make_no_stage_stale_and_changed_code_does(repo: Path) -> None:
+    assert list((repo / "src").rglob("__pycache__"))
+    for edited, stale in {
+        "src/cxr_distill/distill/losses.py": {"cells", "report"},
+        "src/cxr_distill/study/answers/plots.py": {"report"},
+        "src/cxr_distill/study/checks/maps.py": {"checks", "report"},
+        "stages/study/shortcuts.py": {"shortcuts", "report"},
+        "stages/compare.py": set(),
+    }.items():
+        path = repo / edited
+        path.write_text(path.read_text() + "# changed\n")
+        assert {"report", *ran(run(repo / "study", "dvc", "repro", "--dry"))} == {"report", *stale}, edited
+        run(repo, "git", "checkout", "-q", edited)
 
 
-def test_one_changed_cell_costs_one_cell_and_ci_refuses_until_it_is_paid(repo: Path) -> None:
-    params = repo / "study/params.yaml"
+def test_deleted_outputs_come_back_from_the_store_and_one_changed_cell_costs_one(repo: Path) -> None:
+    study, before = repo / "study", (repo / "study/dvc.lock").read_text()
+    shutil.rmtree(study / "cells")
+    shutil.rmtree(study / ".dvc/cache")
+    output = run(study, "dvc", "repro")
+    assert "cells: 13 of 13 are in" in output and (study / "dvc.lock").read_text() == before
+    params = study / "params.yaml"
+    text = params.read_text()
     params.write_text(
-        params.read_text().replace(
-            "alpha: 0.5, temperature: 2.0, loss: hinton", "alpha: 0.5, temperature: 3.0, loss: hinton"
-        )
+        text.replace("alpha: 0.5, temperature: 2.0, loss: hinton", "alpha: 0.5, temperature: 3.0, loss: hinton")
     )
-    assert "up to date" not in run(repo, "dvc", "repro", "-P", "--dry", "--allow-missing")
-    run(repo, "git", "commit", "-qam", "another temperature")
-    run(repo, "python", ".ci/pipeline.py", "HEAD~", check=False)
-    summary = (repo / "ci-results/summary.md").read_text()
-    assert "the study is older than the code" in summary and "not run again" in summary
-    again = ran(run(repo, "dvc", "repro", "study/dvc.yaml"))
-    assert again == ["study/dvc.yaml:taught@grid_hinton", "study/dvc.yaml:gather"]
+    output = run(study, "dvc", "repro")
+    assert ran(output) == ["cells", "report"] and "cells: 12 of 13 are in" in output
+    params.write_text(text.replace("grid_blog:", "renamed:"))
+    output = run(study, "dvc", "repro")
+    assert "cells: 13 of 13 are in" in output
+    assert "renamed.safetensors" in names_in(study / "cells") and len(names_in(study / "cells")) == 13
+    params.write_text(text)
+
+
+def test_a_wrong_setting_is_one_line_and_nothing_is_trained_or_lost(repo: Path) -> None:
+    params, store = repo / "study/params.yaml", repo.parent / "store"
+    text, kept = params.read_text(), names_in(store)
+    for old, new, reason in (
+        ("grid_alone: {<<: *grid}", "grid_alone: {<<: *grid, epochs: 0}", "study/params.yaml: alone.grid_alone.epochs"),
+        ("grid_alone: {<<: *grid}", "grid_alone: {<<: *grid, pool: 5}", "pool 5 does not divide images of 32 pixels"),
+        ("  grid_alone: {<<: *grid}\n", "", "group grid needs one student in alone"),
+    ):
+        assert old in text
+        params.write_text(text.replace(old, new))
+        output = run(repo, "python", "-m", "stages.study.cells", check=False)
+        assert f"error: {reason}" in output and "Traceback" not in output and output.count("\n") == 1, output
+    params.write_text(text)
+    assert names_in(store) == kept and len(names_in(repo / "study/cells")) == 13

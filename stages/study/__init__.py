@@ -1,1 +1,1 @@
-"""The stages of study/dvc.yaml, run as `python -m stages.study.NAME` from the repository's root."""
+"""One module per stage of study/dvc.yaml, run as `python -m stages.study.NAME` from the root."""

@@ -1,9 +1,10 @@
-"""What is reached without a network: P(pneumonia) from image size alone, from thumbnails, from oriented gradients."""
+"""P(pneumonia) without a network: from image size alone, from thumbnails, from histograms of oriented gradients."""
 
 from pathlib import Path
 
 from stages import run
 
+FOLDER = Path("study")
 SPLITS = ("train", "val", "test")
 
 
@@ -14,15 +15,10 @@ def main() -> None:
     from cxr_distill.base.tables import read_csv, read_index
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.geometry import geometry_model
-    from cxr_distill.study.shortcuts import (
-        classical_model,
-        known_sizes,
-        oriented_gradients,
-        thumbnails,
-    )  # fmt: skip
+    from cxr_distill.study.checks.shortcuts import classical_model, known_sizes, oriented_gradients, thumbnails
 
     index = read_index(Path("data/index.csv"))
-    geometry = read_csv(Path("study/geometry.csv"), ["split", "class", "file", "width", "height"])
+    geometry = read_csv(FOLDER / "geometry.csv", ["split", "class", "file", "width", "height"])
     sizes = known_sizes(index, geometry)
     sick = (index.label == "PNEUMONIA").to_numpy("int64")
     fitted = np.isfinite(sizes).all(axis=1) & index.split.isin(["train", "val"]).to_numpy()
@@ -35,7 +31,7 @@ def main() -> None:
         table[name] = float("nan")
         for split in ("val", "test"):
             table.loc[rows[split], name] = model.predict_proba(found[split])[:, 1]
-    write_table(Path("study/shortcuts.csv"), table, digits=9)
+    write_table(FOLDER / "shortcuts.csv", table, digits=9)
 
 
 if __name__ == "__main__":

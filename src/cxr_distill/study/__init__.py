@@ -1,1 +1,1 @@
-"""The questions of the study: its networks, their statistics and its report."""
+"""The study: many small students, checks of what the networks use, and the answers drawn from both."""

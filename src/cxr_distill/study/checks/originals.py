@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
@@ -18,10 +19,37 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.data.archive import list_images, open_archive, read_entry
 from cxr_distill.films.pixels import BadPicture, as_grey, open_picture, squash
 from cxr_distill.nets.common.logits import predict_logits
-from cxr_distill.study.framing import FRAMINGS
 
 Copies = Mapping[str, NDArray[Any]]
 """Split -> grey uint8 images (N, S, S) in the order of the index."""
+
+
+def cropped(film: Image.Image) -> Image.Image:
+    """The largest square in the middle of a film (mode L)."""
+    side = min(film.size)
+    left, top = (film.width - side) // 2, (film.height - side) // 2
+    return film.crop((left, top, left + side, top + side))
+
+
+def letterboxed(film: Image.Image) -> Image.Image:
+    """A film (mode L) in the middle of the smallest black square that holds it."""
+    side = max(film.size)
+    square = Image.new("L", (side, side))
+    square.paste(film, ((side - film.width) // 2, (side - film.height) // 2))
+    return square
+
+
+def unchanged(film: Image.Image) -> Image.Image:
+    """The film, for `pixels.squash` to make square."""
+    return film
+
+
+FRAMINGS: Mapping[str, Callable[[Image.Image], Image.Image]] = {
+    "squash": unchanged,
+    "crop": cropped,
+    "letterbox": letterboxed,
+}
+"""What is done to a film before `pixels.squash`."""
 
 
 def films_of(index: pd.DataFrame, archive: Path, originals: Path | None) -> pd.DataFrame:

@@ -1,8 +1,8 @@
-"""The study's pictures, each from metrics/study.json alone: PNG for the README, SVG for the page."""
+"""The study's pictures, each from study/results.json alone: PNG for the README, SVG for the page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,76 +65,56 @@ def seeds_picture(figures: Figures, *, synthetic: bool) -> bytes:
 
 
 def grid_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """Heat maps of test accuracy and validation log-loss over alpha and T for both losses, and predicted against
-    measured alpha of the blog's points."""
+    """Validation log-loss and test accuracy over alpha and T for both losses, and all points by effective alpha."""
     points = figures["grid"]["points"].values()
-    alphas = sorted({p["alpha"] for p in points if p["loss"] != "alone"})
-    temperatures = sorted({p["temperature"] for p in points if p["loss"] != "alone"})
-    figure = _figure(12, 6.2, "Screening grid: short schedules, two classes", synthetic=synthetic)
-    grid = figure.subplots(2, 3, width_ratios=(1, 1, 1.05))
+    figure = _figure(
+        12, 6.2, "Alpha and temperature: short schedules, two classes, one seed a point", synthetic=synthetic
+    )
+    axes_of = figure.subplot_mosaic([["0 hinton", "1 hinton", "all"], ["0 blog", "1 blog", "all"]])
     for column, (label, reach) in enumerate({
         "validation log-loss": lambda p: p["validation_log_loss"]["value"],
         "test accuracy": lambda p: p["test"]["accuracy"]["value"],
     }.items()):  # fmt: skip
-        everything = [reach(point) for point in points]
-        for axes, loss in zip(grid[:, column], LOSSES, strict=True):
-            table = np.full((len(alphas), len(temperatures)), np.nan)
-            for point in points:
-                if point["loss"] == loss:
-                    row, place = alphas.index(point["alpha"]), temperatures.index(point["temperature"])
-                    table[row, place] = reach(point)
-            image = axes.imshow(table, cmap="cividis", vmin=min(everything), vmax=max(everything), aspect="auto")
-            for point in points:
-                if point["loss"] == loss:
-                    row, place = alphas.index(point["alpha"]), temperatures.index(point["temperature"])
-                    text = f"{table[row, place]:.3f}"
-                    if loss == "blog":
-                        text += f"\n= {point['effective_alpha']:.2f}"
-                    bright = image.norm(table[row, place]) > 0.55
-                    axes.text(place, row, text, ha="center", va="center", fontsize=7.5, color="k" if bright else "w")
-            axes.set_xticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
-            axes.set_yticks(range(len(alphas)), [f"{a:g}" for a in alphas])
-            below = "(second line: alpha of Hinton's loss that weighs alike)" if loss == "blog" else ""
-            axes.set_title(f"{loss}: {label}\n{below}".strip(), fontsize=9)
-            axes.set(xlabel="T", ylabel="alpha")
-    _alpha_axes(grid[0, 2], figures)
-    _against_alpha(grid[1, 2], figures)
+        ends = min(map(reach, points)), max(map(reach, points))
+        for loss in LOSSES:
+            axes = axes_of[f"{column} {loss}"]
+            _heat_map(axes, [p for p in points if p["loss"] == loss], reach, ends)
+            below = "\n(second line: effective alpha)" if loss == "blog" else ""
+            axes.set_title(f"{loss}: {label}{below}", fontsize=9)
+    _against_alpha(axes_of["all"], figures)
     return figure
 
 
-def _alpha_axes(axes: Axes, figures: Figures) -> None:
-    for number, temperature in enumerate(sorted({p["temperature"] for p in _blogs(figures)})):
-        chosen = [p for p in _blogs(figures) if p["temperature"] == temperature and "measured_alpha" in p]
-        at = [p["effective_alpha"] for p in chosen], [p["measured_alpha"]["value"] for p in chosen]
-        for point in chosen:
-            ends = [point["measured_alpha"]["low"], point["measured_alpha"]["high"]]
-            axes.plot([point["effective_alpha"]] * 2, ends, color=COLOURS[number], linewidth=1)
-        axes.plot(*at, "os^D"[number % 4], color=COLOURS[number], label=f"T {temperature:g}")
-    axes.plot([0, 1], [0, 1], color="0.7", zorder=0)
-    axes.set(xlabel="predicted", ylabel="measured", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
-    axes.set_title("effective alpha of the blog's loss", fontsize=9)
-    axes.legend(fontsize=7)
+def _heat_map(axes: Axes, points: list[Figures], reach: Callable[[Figures], float], ends: tuple[float, float]) -> None:
+    alphas, temperatures = (sorted({point[key] for point in points}) for key in ("alpha", "temperature"))
+    table = np.full((len(alphas), len(temperatures)), np.nan)
+    places = {(alphas.index(p["alpha"]), temperatures.index(p["temperature"])): p for p in points}
+    for place, point in places.items():
+        table[place] = reach(point)
+    axes.imshow(table, cmap="cividis", vmin=ends[0], vmax=ends[1], aspect="auto")
+    for (row, column), point in places.items():
+        second = f"\n= {point['effective_alpha']:.2f}" if point["loss"] == "blog" else ""
+        colour = "k" if reach(point) > 0.45 * ends[0] + 0.55 * ends[1] else "w"
+        axes.text(
+            column, row, f"{table[row, column]:.3f}{second}", ha="center", va="center", fontsize=7.5, color=colour
+        )
+    axes.set_xticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
+    axes.set_yticks(range(len(alphas)), [f"{a:g}" for a in alphas])
+    axes.set(xlabel="T", ylabel="alpha")
 
 
 def _against_alpha(axes: Axes, figures: Figures) -> None:
+    points = figures["grid"]["points"]
     for number, loss in enumerate(LOSSES):
-        chosen = sorted((p for p in figures["grid"]["points"].values() if p["loss"] == loss), key=_alpha_of)
+        chosen = [p for p in points.values() if p["loss"] == loss]
         values = [p["test"]["accuracy"]["value"] for p in chosen]
-        axes.plot([_alpha_of(p) for p in chosen], values, "os"[number], color=COLOURS[number], label=loss)
-    alone = figures["grid"]["points"]["alone"]["test"]["accuracy"]
+        axes.plot([p["effective_alpha"] for p in chosen], values, "os"[number], color=COLOURS[number], label=loss)
+    alone = points["alone"]["test"]["accuracy"]
     axes.axhspan(alone["low"], alone["high"], color="0.92", zorder=0)
     axes.axhline(alone["value"], color="0.5", linewidth=1, label="alone, 95% interval")
     axes.set(xlabel="effective alpha", ylabel="test accuracy")
     axes.set_title("all points by effective alpha", fontsize=9)
     axes.legend(fontsize=7)
-
-
-def _alpha_of(point: Figures) -> float:
-    return float(point["effective_alpha"])
-
-
-def _blogs(figures: Figures) -> list[Figures]:
-    return [point for point in figures["grid"]["points"].values() if point["loss"] == "blog"]
 
 
 def grid_picture(figures: Figures, *, synthetic: bool) -> bytes:
@@ -224,7 +204,7 @@ def operating_figure(figures: Figures, *, synthetic: bool) -> Figure:
 def shortcuts_figure(figures: Figures, *, synthetic: bool) -> Figure:
     """AUROC of everything, over all of test and within strata of like geometry."""
     shortcuts = figures["shortcuts"]
-    title = "AUROC on test, and among images of like width and height"
+    title = "AUROC on test, and among images of similar width and height"
     figure = _figure(9, 3.2, title, synthetic=synthetic)
     whole = {name: shortcuts[name]["auroc"] for name in ("geometry", "thumbnail", "gradients")}
     whole |= {"teacher": figures["teacher"]["auroc"]}
@@ -240,9 +220,9 @@ def shortcuts_figure(figures: Figures, *, synthetic: bool) -> Figure:
 
 
 def maps_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """Overlap of where two networks look, against what other images give."""
+    """Overlap of where two networks look on one image, and on two different images."""
     figure = _figure(
-        9, 3.4, "Overlap of the fifth of an image that speaks most for pneumonia (IoU)", synthetic=synthetic
+        9, 3.4, "Overlap of the fifth of an image with the most evidence for pneumonia (IoU)", synthetic=synthetic
     )
     axes = figure.subplots()
     rows = {}

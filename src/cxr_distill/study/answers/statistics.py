@@ -1,4 +1,4 @@
-"""The study's statistics: seeds and patients resampled together, effective alpha, calibration, likeness of geometry."""
+"""The study's statistics: seeds and patients resampled together, effective alpha, calibration, similar geometry."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_softmax, softmax
-from sklearn.isotonic import IsotonicRegression
+from scipy.special import expit
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.bootstrap import DIGITS, Estimate, Floats, rounded
@@ -59,27 +58,6 @@ def effective_alpha(alpha: float, temperature: float, *, classes: int) -> float:
     """
     weight = alpha / (classes * temperature**2)
     return weight / (1 - alpha + weight)
-
-
-def behaves_like(alphas: Sequence[float], distances: Sequence[float], distance: float) -> float:
-    """The alpha at which a quantity that falls as alpha grows has the value `distance`.
-
-    Read off the curve through (`alphas`, `distances`) made monotone (isotonic regression), linear between its points;
-    outside its range the end. In the middle of the alphas where several fit.
-    """
-    falling = IsotonicRegression(increasing=False).fit_transform(np.array(alphas), np.array(distances))
-    grid = np.linspace(min(alphas), max(alphas), 1001)
-    curve = np.interp(grid, alphas, falling)
-    off = np.abs(curve - distance)
-    return float(grid[off <= off.min() + 1e-9].mean())
-
-
-def distances_to_teacher(student: Floats, teacher: Floats, *, temperature: float) -> Floats:
-    """KL(teacher || student) in nats of every image (N,), both softened; logits (N, K)."""
-    target = softmax(teacher / temperature, axis=1)
-    gap = log_softmax(teacher / temperature, axis=1) - log_softmax(student / temperature, axis=1)
-    distances: Floats = (target * gap).sum(axis=1)
-    return distances
 
 
 def balanced_log_loss(scored: Scored, weights: Floats) -> Floats:
@@ -133,7 +111,7 @@ def strata_of(score: Floats, *, strata: int) -> NDArray[np.int64]:
 
 
 def auroc_within(strata: NDArray[np.int64]) -> Statistic:
-    """AUROC over the pairs of a pneumonia and a normal image of one stratum: what a ranking tells beyond the strata.
+    """AUROC over the pairs of a pneumonia and a normal image of one stratum: the ranking that the strata do not give.
 
     A mean of the strata's AUROC, each weighted by its pairs; strata with one class have none.
     """
@@ -159,4 +137,6 @@ def same_images(predictions: Mapping[str, Scored]) -> None:
     (first, one), *others = predictions.items()
     for name, scored in others:
         if not (np.array_equal(scored.labels, one.labels) and np.array_equal(scored.patients, one.patients)):
-            raise CxrError(f"{name} was scored on other images than {first}; run `dvc repro study/dvc.yaml`")
+            raise CxrError(
+                f"{name} was scored on other images than {first}; run `dvc repro` in the root, then in study/"
+            )

@@ -1,0 +1,1 @@
+"""From predictions to the study's figures, pictures and report."""

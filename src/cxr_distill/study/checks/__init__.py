@@ -1,0 +1,1 @@
+"""What the three main networks could use besides pneumonia, and where they look."""
