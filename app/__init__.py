@@ -1,1 +1,1 @@
-"""The page that screens films in a browser: what builds and serves it."""
+"""The page that screens films in a browser, and the programs that build and serve it."""

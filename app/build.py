@@ -1,4 +1,4 @@
-"""Put the page together in app/dist: its own files, the released model and what npm brought. Same inputs, same bytes.
+"""Build the page in app/dist: its own files, the released model and packages from npm. Same inputs give same bytes.
 
 `python -m app.build [RELEASE]`, after `npm ci --prefix app`; RELEASE is the folder of the model (default: release).
 """
@@ -37,7 +37,7 @@ MODEL, CARD = "cxr-distill.onnx", "MODEL_CARD.md"
 def build(release: Path, target: Path) -> None:
     """Write the page with the model and card in `release` into the folder `target`, which is emptied first.
 
-    Raises CxrError if the model is none of this project's, or a file is missing.
+    Raises CxrError if the model is not a released one, or a file is missing.
     """
     facts = load_model(release / MODEL).facts
     shutil.rmtree(target, ignore_errors=True)
@@ -48,7 +48,7 @@ def build(release: Path, target: Path) -> None:
         _copy(APP / "node_modules" / name, target / "vendor" / Path(name).name)
     for name in (MODEL, CARD):
         _copy(release / name, target / name)
-    # onnxruntime-web does not hand out a model's metadata, so that it lies beside the model.
+    # onnxruntime-web does not give access to a model's metadata, so they are a file of their own.
     card = {
         "model": {"file": MODEL, "sha256": _digest(target / MODEL), "bytes": (target / MODEL).stat().st_size},
         "runtime": {"file": f"vendor/{RUNTIME}", "bytes": (target / "vendor" / RUNTIME).stat().st_size},
@@ -67,9 +67,7 @@ def _copy(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, target)
     except OSError as error:
-        raise CxrError(
-            f"cannot copy {source}: {error.strerror}; `make app` fetches and builds all that is needed"
-        ) from None
+        raise CxrError(f"cannot copy {source}: {error.strerror}; `make app` fetches and builds everything") from None
 
 
 def _digest(path: Path) -> str:

@@ -1,5 +1,5 @@
-// DICOM: one frame as a viewer shows it first, through rescale and VOI table or window, as src/cxr_distill/films/formats.py
-// does.
+// DICOM: one frame as a viewer first shows it, with rescale and VOI table or window, as
+// src/cxr_distill/films/formats.py does.
 
 import { FilmError, checkSize } from "./errors.js";
 import { readJpeg } from "./jpeg.js";
@@ -75,7 +75,7 @@ function frame(data, element) {
   }
 }
 
-/** The low `stored` bits of each pixel, their sign unread. */
+/** The low `stored` bits of each pixel, as unsigned numbers. */
 function codes(raw, { width, height, bits, stored }, { bigEndian }) {
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
   const found = new Uint16Array(width * height);
@@ -86,8 +86,8 @@ function codes(raw, { width, height, bits, stored }, { bigEndian }) {
   return found;
 }
 
-/** Grey levels: DICOM PS3.3 C.7.6.3.1.2, C.11.1, C.11.2. Worked out once for each code: a film has few of them and
- * millions of pixels. */
+/** Grey levels: DICOM PS3.3 C.7.6.3.1.2, C.11.1, C.11.2. Worked out once for each stored value: a film has few of them
+ * and millions of pixels. */
 function toGrey(data, { photometric, stored, signed }, pixels) {
   const unused = 32 - stored;
   const meant = Int32Array.from({ length: 2 ** stored }, (_, code) => (signed ? (code << unused) >> unused : code));
@@ -117,14 +117,14 @@ function toGrey(data, { photometric, stored, signed }, pixels) {
 function linear(data) {
   const number = (tag, otherwise) => {
     const value = Number(data.string(tag, 0) ?? otherwise);
-    if (!Number.isFinite(value)) throw new FilmError("some of its pixel values are no numbers");
+    if (!Number.isFinite(value)) throw new FilmError("its pixel values are not numbers");
     return value;
   };
   const [slope, intercept] = [number("x00281053", 1), number("x00281052", 0)];
   return { of: (value) => slope * value + intercept };
 }
 
-/** The first table of a LUT sequence: `of` a value, and the `top` that its bits can hold; null if there is none. */
+/** The first table of a LUT sequence: a function `of` a value, and `top`, the largest number of its bits; or null. */
 function lookup(sequence, signed) {
   const table = sequence?.items?.[0]?.dataSet;
   if (!table?.elements.x00283002 || !table.elements.x00283006) return null;
@@ -138,16 +138,16 @@ function lookup(sequence, signed) {
   return { top: 2 ** bits - 1, of: (value) => shade(Math.min(Math.max(Math.trunc(value) - first, 0), entries - 1)) };
 }
 
-/** Values shown black and white by the first window, if there is a usable one. */
+/** The values that the first window shows as black and as white, if there is a usable window. */
 function readWindow(data) {
   let [centre, width] = ["x00281050", "x00281051"].map((tag) => Number(data.string(tag, 0) || NaN));
   const kind = (data.string("x00281056") ?? "LINEAR").trim();
-  if (kind === "LINEAR") [centre, width] = [centre - 0.5, width - 1]; // of whole numbers: C.11.2.1.2.1
+  if (kind === "LINEAR") [centre, width] = [centre - 0.5, width - 1]; // for whole numbers: C.11.2.1.2.1
   if (!Number.isFinite(centre) || !Number.isFinite(width) || width <= 0) return null;
   return { black: centre - width / 2, white: centre + width / 2, sigmoid: kind === "SIGMOID" };
 }
 
-/** The least and the greatest value that the picture has, padding left out. */
+/** The least and the greatest value of the picture without its padding. */
 function range(values, pixels, padding) {
   const used = new Uint8Array(values.length);
   for (let pixel = 0; pixel < pixels.length; pixel += 1) used[pixels[pixel]] = 1;

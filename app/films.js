@@ -5,9 +5,9 @@ import { FilmError } from "./errors.js";
 import { readJpeg } from "./jpeg.js";
 import { readPng } from "./png.js";
 
-const MIN_SIDE = 32; // pixels; below it there is nothing to see
+const MIN_SIDE = 32; // pixels; a smaller picture shows nothing
 
-/** Throws FilmError, whose message says in a few words what is wrong with the file. */
+/** Throws FilmError, whose message says what is wrong with the file. */
 export async function readFilm(bytes) {
   const film = await read(bytes);
   if (Math.min(film.width, film.height) < MIN_SIDE) {

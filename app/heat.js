@@ -1,8 +1,8 @@
-// A film and what in it speaks for pneumonia and against, drawn as src/cxr_distill/screen/heatmap.py draws it.
+// A film and its heat map, drawn like src/cxr_distill/screen/heatmap.py draws it.
 
 const SIDE = 900; // pixels of the drawn film's longer side
-const FULL = 15; // logits that are shown in full colour: the same for every film, so that films can be compared
-const STRENGTH = 0.5; // of the colour where the map is strongest
+const FULL = 15; // logits from which on the colour is full; the same for every film, so that films can be compared
+const STRENGTH = 0.5; // share of the colour where the map is strongest
 const TOWARDS = [255, 40, 0];
 const AGAINST = [0, 110, 255];
 
@@ -21,7 +21,7 @@ export function drawFilm(canvas, { grey, width, height }) {
   context.putImageData(image, 0, 0);
 }
 
-/** `activation`: {values, rows, columns}, spread over the whole film as the film was squashed. */
+/** `activation`: {values, rows, columns}, stretched over the whole film, because the film was squashed. */
 export function drawHeat(canvas, film, { values, rows, columns }) {
   canvas.width = film.width;
   canvas.height = film.height;

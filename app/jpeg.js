@@ -1,4 +1,4 @@
-// A JPEG as the browser decodes it, turned as its EXIF says, less what would make a browser change its colours.
+// A JPEG as the browser decodes it, turned as its EXIF says, without the colour profiles that browsers apply.
 
 import { FilmError, checkSize } from "./errors.js";
 import { luma } from "./pixels.js";
@@ -24,7 +24,7 @@ export async function readJpeg(bytes) {
   }
 }
 
-/** Whether this browser gives back the pixels that it drew; protection against fingerprinting may change them. */
+/** Whether this browser returns the pixels that it drew. Protection against fingerprinting may change them. */
 export async function readsPixelsBack() {
   const drawn = Uint8ClampedArray.from({ length: 64 * 64 * 4 }, (_, index) =>
     index % 4 === 3 ? 255 : (index * 7) % 256,
@@ -50,7 +50,7 @@ function greyOf(bitmap) {
   return grey;
 }
 
-/** The parts of the file without colour profiles, of which browsers make different things. */
+/** The parts of the file without colour profiles, which browsers apply differently. */
 function plain(bytes) {
   const parts = [bytes.subarray(0, 2)];
   let sized = false;
@@ -60,7 +60,7 @@ function plain(bytes) {
     while (bytes[at] === 0xff && bytes[at + 1] === 0xff) at += 1; // fill bytes
     const marker = bytes[at + 1];
     if (at + 4 > bytes.length && marker !== END) throw new FilmError("truncated");
-    if (bytes[at] !== 0xff) throw new FilmError("corrupt: no JPEG marker where one must be");
+    if (bytes[at] !== 0xff) throw new FilmError("corrupt: a JPEG marker is missing");
     if (marker === END) {
       if (!sized) throw new FilmError("corrupt: no picture in it");
       parts.push(bytes.subarray(begin, at + 2));
@@ -79,7 +79,7 @@ function plain(bytes) {
   }
 }
 
-/** Where the next marker is that is neither a stuffed byte nor a restart. */
+/** The place of the next marker that is neither a stuffed byte nor a restart marker. */
 function endOfScan(bytes, from) {
   for (let at = bytes.indexOf(0xff, from); at >= 0; at = bytes.indexOf(0xff, at + 1)) {
     const next = bytes[at + 1];

@@ -3,7 +3,7 @@
 import * as ort from "./vendor/ort.wasm.min.mjs";
 import { squash } from "./pixels.js";
 
-/** `progress` hears the share of bytes that have arrived. Rejects with a readable Error. */
+/** `progress` is called with the share of bytes that have arrived. Rejects with a readable Error. */
 export async function loadModel(progress) {
   const card = JSON.parse(new TextDecoder().decode(await fetchBytes("model.json", () => {})));
   const files = [card.model, card.runtime];
@@ -24,12 +24,12 @@ export async function loadModel(progress) {
   ort.env.wasm.wasmBinary = runtime.buffer;
   const session = await ort.InferenceSession.create(weights, { executionProviders: ["wasm"] });
   const model = { ...card.metadata, session, sha256: card.model.sha256 };
-  await run(model, [new Uint8Array(model.image_size ** 2)]); // the first run is the slow one
+  await run(model, [new Uint8Array(model.image_size ** 2)]); // the first run is slow
   return model;
 }
 
-/** What the network says of a picture, and why it is refused if it is. `activation` is {values, rows, columns}, in
- * logits of pneumonia over normal. */
+/** The network's answer for a picture; `refusal` is the reason for a refusal, or "". `activation` is {values, rows,
+ * columns}, in logits: positive is evidence for pneumonia. */
 export async function screen(model, { grey, width, height }) {
   const pixels = squash(grey, width, height, model.image_size);
   const out = await run(model, [pixels]);
@@ -50,7 +50,7 @@ function run({ session, image_size: size }, pictures) {
   return session.run({ image: new ort.Tensor("float32", levels, [pictures.length, size, size]) });
 }
 
-/** What is wrong with a picture that is not typical: if it is merely turned, or a negative, then which way. */
+/** Why a picture is not typical: turned, upside down, a negative, or another kind of picture. */
 async function why(model, pixels, typicality) {
   const last = model.image_size - 1;
   const from = (place) => pixels.map((_, at) => pixels[place(Math.trunc(at / (last + 1)), at % (last + 1))]);

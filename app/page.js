@@ -1,4 +1,4 @@
-// The page: takes files, shows what the network says of them. One film at a time is decoded; only answers are kept.
+// The page: takes files and shows the answers of the network. It decodes one film at a time and keeps only answers.
 
 import { marked } from "./vendor/marked.esm.js";
 import { FilmError } from "./errors.js";
@@ -7,10 +7,13 @@ import { drawFilm, drawHeat } from "./heat.js";
 import { readsPixelsBack } from "./jpeg.js";
 import { loadModel, screen } from "./model.js";
 
+const UNREADABLE = "cannot be read; was it moved, changed or protected?";
 const COLUMNS = ["file", "p_pneumonia", "p_calibrated", "decision", "refused", "reason"];
 
 const at = (id) => document.getElementById(id);
-const films = []; // {name, file, row, answer?, error?, shown}: shown is true where a refused film's answer is asked for
+// {name, file, row, answer?, error?, shown}: `file` is null if the browser gave none, and `error` says why; `shown` is
+// true for a refused film whose answer was asked for.
+const films = [];
 let model = null;
 let selected = null;
 let queue = Promise.resolve();
@@ -46,7 +49,7 @@ async function start() {
 
 function listen() {
   at("files").addEventListener("change", () => {
-    add([...at("files").files]);
+    add([...at("files").files].map(named));
     at("files").value = ""; // so that the same file can be chosen again
   });
   for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
@@ -55,6 +58,7 @@ function listen() {
   document.addEventListener("drop", async (event) => {
     at("drop").classList.remove("over");
     if (model) add(await dropped(event.dataTransfer));
+    else say("The network is not loaded yet.");
   });
   at("heat-on").addEventListener("change", showHeat);
   at("anyway").addEventListener("click", () => {
@@ -74,8 +78,13 @@ function listen() {
   });
 }
 
-function add(files) {
-  const added = files.map((file) => ({ name: file.path ?? file.name, file, shown: false }));
+function named(file) {
+  return { name: file.name, file };
+}
+
+/** `found`: {name, file} or, for what cannot be read, {name, file: null, error}. */
+function add(found) {
+  const added = found.map((film) => ({ ...film, shown: false }));
   films.push(...added);
   added.forEach(addRow);
   at("all").hidden = !films.length;
@@ -88,15 +97,17 @@ async function screenAll(added) {
     if (added.length > 1) say(`Screening ${index + 1} of ${added.length} ...`, { quietly: true });
     let picture = null;
     try {
-      picture = await read(film);
-      film.answer = await screen(model, picture);
+      if (film.file) {
+        picture = await read(film);
+        film.answer = await screen(model, picture);
+      }
     } catch (error) {
       film.error = error instanceof FilmError ? error.message : `this browser could not screen it (${error.message})`;
     }
     if (!films.includes(film)) return;
     fillRow(film);
     if (index === 0) await show(film, picture);
-    await new Promise((next) => setTimeout(next)); // lets the page answer between films
+    await new Promise((next) => setTimeout(next)); // lets the page respond between films
   }
   if (added.length === 1) say(`${added[0].name}: ${spoken(added[0])}`);
   else if (added.length) say(summary());
@@ -107,12 +118,12 @@ async function read(film) {
   try {
     buffer = await film.file.arrayBuffer();
   } catch {
-    throw new FilmError("cannot be read; was it moved or changed?");
+    throw new FilmError(UNREADABLE);
   }
   return readFilm(new Uint8Array(buffer));
 }
 
-/** What may be shown of a film: its answer, unless it was refused and nobody asked for it. */
+/** The answer that may be shown: none for a refused film, unless it was asked for. */
 function visible(film) {
   return film.answer && (!film.answer.refusal || film.shown) ? film.answer : null;
 }
@@ -186,7 +197,7 @@ async function show(film, picture = null) {
     { refused: "Refused", unreadable: "Cannot be read", waiting: "Waiting" }[verdict(film)] ?? verdict(film);
   at("decision").className = `decision ${verdict(film)}`;
   at("reason").textContent =
-    reason(film) && (film.shown ? `Shown at your request, though it is ${reason(film)}.` : sentence(film));
+    reason(film) && (film.shown ? `Shown at your request: it is ${reason(film)}.` : sentence(film));
   at("figures").hidden = !answer;
   at("anyway").hidden = !film.answer?.refusal || film.shown;
   if (answer) {
@@ -206,7 +217,7 @@ async function show(film, picture = null) {
 
 function sentence(film) {
   const text = reason(film);
-  const consequence = film.error ? "" : " No probability is given for what is no upright frontal chest film.";
+  const consequence = film.error ? "" : " Only an upright frontal chest film gets a probability.";
   return `${text[0].toUpperCase()}${text.slice(1)}.${consequence}`;
 }
 
@@ -239,7 +250,7 @@ function saveCsv() {
   URL.revokeObjectURL(link.href);
 }
 
-/** The shortest decimal number that is this one in single precision. */
+/** The shortest decimal number that rounds to `value` in single precision. */
 function shortest(value) {
   for (let digits = 1; ; digits += 1) {
     const text = value.toPrecision(digits);
@@ -247,32 +258,42 @@ function shortest(value) {
   }
 }
 
-/** The files that were dropped, those in dropped folders included; hidden files left out. */
+/** What was dropped, for `add`: files and all files in folders, except hidden ones. What the browser cannot read is in
+ * the list too, with the reason: a missing row would look like a film that was screened. */
 async function dropped(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.length) return [...transfer.files];
-  const files = [];
-  const walk = async (entry, path) => {
-    if (entry.isFile) {
-      const file = await new Promise((done, failed) => entry.file(done, failed)).catch(() => null);
-      if (file) files.push(Object.assign(file, { path }));
-      return;
-    }
-    const reader = entry.createReader();
-    for (;;) {
-      const some = await new Promise((done, failed) => reader.readEntries(done, failed)).catch(() => []);
-      if (!some.length) return;
-      for (const child of some) if (!child.name.startsWith(".")) await walk(child, `${path}/${child.name}`);
+  // The items are gone after the first wait, so all are asked before it.
+  const items = [...transfer.items].filter((item) => item.kind === "file");
+  const given = items.map((item) => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));
+  const found = [];
+  const walk = async (entry, name) => {
+    try {
+      if (entry.isFile) {
+        found.push({ name, file: await new Promise((done, failed) => entry.file(done, failed)) });
+        return;
+      }
+      const reader = entry.createReader();
+      for (;;) {
+        const some = await new Promise((done, failed) => reader.readEntries(done, failed)); // a hundred or so at a time
+        if (!some.length) return;
+        for (const child of some) if (!child.name.startsWith(".")) await walk(child, `${name}/${child.name}`);
+      }
+    } catch {
+      found.push({ name, file: null, error: entry.isFile ? UNREADABLE : "a folder that cannot be read to its end" });
     }
   };
-  for (const entry of entries) await walk(entry, entry.name);
-  return files;
+  for (const { entry, file } of given) {
+    if (entry) await walk(entry, entry.name);
+    else if (file) found.push(named(file));
+    else found.push({ name: "dropped item", file: null, error: UNREADABLE });
+  }
+  if (!found.length) say("There is no file in what was dropped.");
+  return found;
 }
 
 async function showCard() {
   const answer = await fetch("MODEL_CARD.md").catch(() => null);
   const text = answer?.ok ? await answer.text() : "The model card could not be loaded.";
-  at("card").innerHTML = marked.parse(text.replace(/^# /gm, "## ")); // a file of this project, not a stranger's
+  at("card").innerHTML = marked.parse(text.replace(/^# /gm, "## ")); // a file of this project, so its HTML is trusted
 }
 
 async function keepOffline() {
@@ -282,6 +303,6 @@ async function keepOffline() {
     await navigator.serviceWorker.ready;
     at("offline").hidden = false;
   } catch {
-    // Private windows forbid it; the page works all the same while the server runs.
+    // Private windows forbid it. The page then works only while the server runs.
   }
 }

@@ -1,5 +1,5 @@
-// Pillow's pixels, to the bit: what src/cxr_distill/films/pixels.py makes of a picture, so that the network sees in a browser
-// what it saw in training. tests/test_page.py holds the two against each other.
+// The same pixels as Pillow's, to the bit, so that the network gets the same input as in training
+// (src/cxr_distill/films/pixels.py). tests/test_page.py compares the two.
 
 const PRECISION_BITS = 32 - 8 - 2; // of Pillow's fixed-point weights (src/libImaging/Resample.c)
 
@@ -12,7 +12,7 @@ export function luma(rgba) {
   return grey;
 }
 
-/** Numbers as grey bytes from `black` to `white`; what lies beyond is clipped, halves go to the even level. */
+/** Numbers as grey bytes, 0 at `black` to 255 at `white`, clipped; halves go to the even level. */
 export function levels(values, black, white) {
   const spread = white - black || 1;
   return Uint8Array.from(values, (value) => {
@@ -22,14 +22,14 @@ export function levels(values, black, white) {
   });
 }
 
-/** `grey` (height x width bytes) squashed to size x size as Pillow's resize(..., BILINEAR) does: a triangle whose
- * support grows with the reduction, along the rows and along the columns, rounded to bytes in between. */
+/** `grey` (height x width bytes) squashed to size x size like Pillow's resize(..., BILINEAR): a triangle filter whose
+ * support grows with the reduction, along rows and along columns, rounded to bytes in between. */
 export function squash(grey, width, height, size) {
   const rows = (from, lines) =>
     resample(from, weights(width, size), { lines, line: width, step: 1, outLine: size, outStep: 1 });
   const columns = (from, lines) =>
     resample(from, weights(height, size), { lines, line: 1, step: lines, outLine: 1, outStep: lines });
-  // Since version 13 Pillow begins with the columns where the height shrinks by more than twice as much as the width.
+  // Pillow 13 begins with the columns if the height shrinks by more than twice as many pixels as the width.
   const tall = height > size && height - size > 2 * (width - size);
   return tall ? rows(columns(grey, width), size) : columns(rows(grey, height), size);
 }

@@ -1,5 +1,5 @@
-// PNG, decoded here and not by the browser: a canvas knows neither 16 bits a sample nor a picture without colour
-// management. The grey levels are those of src/cxr_distill/films/formats.py.
+// PNG, decoded here because a canvas reduces 16 bits to 8 and applies colour management. The grey levels are those of
+// src/cxr_distill/films/formats.py.
 
 import { FilmError, checkSize } from "./errors.js";
 import { levels, luma } from "./pixels.js";
@@ -53,7 +53,7 @@ export async function readPng(bytes) {
   return { grey: deep ? ofDetector(grey) : grey, width, height };
 }
 
-/** 12 bits of a detector often come in 16: the range is the least that holds the brightest pixel. */
+/** Files of 16 bits often hold 12: white is the largest value with as many bits as the brightest pixel. */
 function ofDetector(values) {
   const top = values.reduce((most, value) => Math.max(most, value), 0);
   return levels(values, 0, 2 ** Math.max(8, 32 - Math.clz32(top)) - 1);
@@ -100,7 +100,7 @@ function readHeader(view, at, length) {
   return { width, height, depth, type, interlaced };
 }
 
-/** The first `total` bytes of the zlib stream, and never more: a small file can claim gigabytes. */
+/** The first `total` bytes of the zlib stream and no more: a small file can inflate to gigabytes. */
 async function inflate(parts, total) {
   const raw = new Uint8Array(total);
   const reader = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
@@ -115,12 +115,12 @@ async function inflate(parts, total) {
   } catch {
     throw new FilmError("corrupt: its compressed data are damaged");
   }
-  reader.cancel().catch(() => {}); // the rest may be junk
+  reader.cancel().catch(() => {}); // whatever follows is ignored
   if (filled < total) throw new FilmError("truncated");
   return raw;
 }
 
-/** Undo a PNG filter in place; `step` bytes to the same sample of the pixel before. */
+/** Undo a PNG filter in place; the same sample of the pixel before is `step` bytes back. */
 function unfilter(filter, line, above, step) {
   if (filter > 4) throw new FilmError("corrupt: unknown PNG filter");
   if (filter === 0) return;
@@ -140,8 +140,7 @@ function paeth(left, up, corner) {
   return toUp <= toCorner ? up : corner;
 }
 
-/** A function of a row's bytes and its columns to grey bytes (to 16-bit values where they are grey), over black where
- * the picture is transparent. */
+/** A function that turns a row's bytes into grey bytes, or 16-bit grey into 16-bit values. Transparent is black. */
 function greyOfRow({ depth, type, palette, transparent }) {
   if (type === 3) {
     const shades = paletteShades(palette, transparent);
@@ -157,7 +156,7 @@ function greyOfRow({ depth, type, palette, transparent }) {
     const shade = (value) => (value === clear[0] ? 0 : value * unit);
     return (line, columns) => unpack(line, columns, depth).map(shade);
   }
-  const bytes = depth / 8; // of which the first is the high one
+  const bytes = depth / 8; // the first one is the high byte
   const samples = SAMPLES[type];
   const colours = samples < 3 ? [0, 0, 0] : [0, 1, 2];
   const alpha = samples % 2 ? null : samples - 1;

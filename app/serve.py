@@ -1,4 +1,4 @@
-"""Serve app/dist on this machine alone: `python -m app.serve [PORT]`. Any static web server will do as well."""
+"""Serve app/dist on this machine alone: `python -m app.serve [PORT]`. Any other static web server works too."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ TYPES = {
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Files with the types that browsers insist on, whatever this machine's own table of types says."""
+    """Files with the types that browsers need, whatever types this machine has registered."""
 
     def guess_type(self, path: str | PathLike[str]) -> str:
-        """The type of a file by its name."""
+        """The media type of a file, from its name."""
         return TYPES.get(Path(path).suffix) or super().guess_type(path)
 
     def end_headers(self) -> None:
-        """No stale file after a new build, no guessed type, no embedding in another page."""
+        """Forbid stale files after a new build, guessed types, and embedding in another page."""
         self.send_header("Cache-Control", "no-cache")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Content-Security-Policy", "frame-ancestors 'none'")
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 def server(port: int, folder: Path = DIST) -> ThreadingHTTPServer:

@@ -1,6 +1,6 @@
-// Keeps every file of the page in the browser, so that it works without a network after the first visit.
+// Keeps every file of the page in the browser, so that the page works offline after the first visit.
 
-importScripts("files.js"); // VERSION and FILES, written by build.py; another byte in any file is another version
+importScripts("files.js"); // VERSION and FILES, written by build.py; any changed byte gives another version
 
 self.addEventListener("install", (event) => {
   event.waitUntil(

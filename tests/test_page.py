@@ -100,6 +100,18 @@ class Page:
         self.wait(lambda: any(word in self.text("status") for word in ("files:", f"{paths[0].name}:")))
         return self.rows()
 
+    def drop(self, *paths: Path, rows: int) -> list[dict[str, str]]:
+        """What the table says of these files and folders, dropped as from a file manager; `rows` of them."""
+        if self.find("clear").is_displayed():
+            self.find("clear").click()
+        place = self.find("drop").rect
+        where = {"x": place["x"] + place["width"] / 2, "y": place["y"] + place["height"] / 2}
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.driver.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, **where, "data": data})
+        self.wait(lambda: len(self.rows()) == rows and all(row["decision"] != "waiting" for row in self.rows()))
+        return self.rows()
+
     def rows(self) -> list[dict[str, str]]:
         script = """return [...document.querySelectorAll("#rows tr")].map((row) => ({
             name: row.cells[0].textContent, probability: row.cells[1].textContent, calibrated: row.cells[2].textContent,
@@ -315,6 +327,43 @@ def test_bad_files_get_a_reason_and_the_rest_is_screened(page: Page, folder: Pat
     assert [row["file"] for row in saved] == [row["name"] for row in rows]
     assert [row["reason"] for row in saved[:-1]] == [row["reason"] for row in rows[:-1]]
     assert float(saved[-1]["p_pneumonia"]) == pytest.approx(expected(folder, folder / "films/film_2.jpeg")[0], abs=0.01)
+
+
+def test_a_dropped_folder_is_screened_with_all_below_it(page: Page, folder: Path) -> None:
+    ward = folder / "ward"
+    (ward / "deep").mkdir(parents=True)
+    film = (folder / "films/film_1.jpeg").read_bytes()
+    for name in ("a.jpeg", "deep/b.jpeg", ".hidden.jpeg"):
+        (ward / name).write_bytes(film)
+    (ward / "deep/notes.txt").write_text("not a picture")
+    rows = {row["name"]: row for row in page.drop(ward, folder / "films/film_1.jpeg", rows=4)}
+    assert rows.keys() == {"ward/a.jpeg", "ward/deep/b.jpeg", "ward/deep/notes.txt", "film_1.jpeg"}
+    assert rows["ward/deep/notes.txt"]["reason"].startswith("not a JPEG")
+    probabilities = {row["probability"] for row in rows.values() if row["decision"] != "unreadable"}
+    assert probabilities == {f"{expected(folder, folder / 'films/film_1.jpeg')[0]:.3f}"}
+
+
+def test_every_dropped_entry_that_the_browser_cannot_read_gets_a_row(page: Page) -> None:
+    page.open()
+    page.driver.execute_script("""
+        const refuses = (_, failed) => failed(new DOMException("no", "NotReadableError"));
+        const file = { isFile: true, name: "locked.jpeg", file: refuses };
+        const reads = (batches) => (done, failed) => (batches.length ? done(batches.shift()) : refuses(done, failed));
+        const half = { isFile: false, name: "half", createReader: () => ({ readEntries: reads([[file]]) }) };
+        const closed = { isFile: false, name: "closed", createReader: () => ({ readEntries: refuses }) };
+        const item = (entry, file = null) => ({ kind: "file", webkitGetAsEntry: () => entry, getAsFile: () => file });
+        const text = new File(["no film"], "alone.txt");
+        const items = [item(file), item(half), item(closed), item(null, text), item(null)];
+        document.dispatchEvent(Object.assign(new Event("drop"), { dataTransfer: { items } }));
+    """)
+    page.wait(lambda: len(page.rows()) == 6 and "files:" in page.text("status"))
+    assert {row["decision"] for row in page.rows()} == {"unreadable"}
+    folder_reason = "a folder that cannot be read"
+    reasons = {"locked.jpeg": "cannot be read", "half/locked.jpeg": "cannot be read", "half": folder_reason}
+    reasons |= {"closed": folder_reason, "alone.txt": "not a JPEG", "dropped item": "cannot be read"}
+    assert [row["name"] for row in page.rows()] == list(reasons)
+    assert all(row["reason"].startswith(reasons[row["name"]]) for row in page.rows())
+    assert [row["file"] for row in page.saved()] == list(reasons)
 
 
 def test_a_turned_film_and_a_negative_are_named_as_such(page: Page, folder: Path) -> None:
