@@ -1,8 +1,8 @@
 """How fast and how small the released student is: `python -m benchmarks.latency ARCHIVE.zip`, reports/latency.md.
 
-Networks run as ONNX, one image a batch, on one thread. They take turns within each round, so that a busy machine slows
-all of them alike. The command is measured from outside, on films of original size. Takes a minute; needs Linux, the
-trained models and the release.
+Networks run as ONNX, one image a batch, on one thread, and take turns within each round. Their times are processor time
+of that thread, which other work on the machine changes little. The command is measured from outside and by the clock, on
+films of original size. Takes a minute; needs Linux, the trained models and the release.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def preparation(film: bytes, size: int) -> dict[str, Callable[[], Any]]:
 
 
 def measure(runs: Mapping[str, Callable[[], Any]]) -> Times:
-    """Milliseconds of every run, by name."""
+    """Milliseconds of processor time of every run, by name."""
     for once in runs.values():
         for _ in range(WARM_UPS):
             once()
@@ -145,9 +145,9 @@ def measure(runs: Mapping[str, Callable[[], Any]]) -> Times:
         progress(f"round {number + 1} of {ROUNDS}")
         for name, once in runs.items():
             for _ in range(RUNS):
-                begun = time.perf_counter()
+                begun = time.thread_time()
                 once()
-                times[name].append(1e3 * (time.perf_counter() - begun))
+                times[name].append(1e3 * (time.thread_time() - begun))
     return {name: np.array(values) for name, values in times.items()}
 
 
@@ -158,7 +158,7 @@ def machine() -> str:
     known = sorted({"avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"} & set(flags.split()))
     return (
         f"Processor:{model} ({', '.join(known)}). onnxruntime {version('onnxruntime')}, Pillow {version('pillow')}. "
-        f"One image a batch, one thread, {WARM_UPS} warm-ups, {ROUNDS * RUNS} runs."
+        f"One image a batch, one thread, {WARM_UPS} warm-ups, {ROUNDS * RUNS} runs. The table has processor time."
     )
 
 
@@ -234,6 +234,8 @@ def read_films(path: Path) -> list[bytes]:
 def main() -> None:
     if missing := [str(file.relative_to(ROOT)) for file in MEASURED if not file.is_file()]:
         raise CxrError(f"{', '.join(missing)} missing; run `dvc repro` or `dvc pull`")
+    if (load := os.getloadavg()[0]) > 1:
+        progress(f"warning: load average {load:.1f}; other work slows the command down, and every figure a little")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
