@@ -1,7 +1,7 @@
 """How fast and how small the released student is: `python -m benchmarks.latency ARCHIVE.zip`, reports/latency.md.
 
 Networks run as ONNX, one image a batch, on one thread, and take turns within each round. Their times are processor time
-of that thread, which other work on the machine changes little. The command is measured from outside, by the clock, on
+of that thread, which other work on the machine changes little. The command is measured from outside, in wall time, on
 films of original size. Takes a minute; needs Linux, the trained models and the release.
 """
 
