@@ -1,5 +1,5 @@
 // DICOM: one frame as a viewer first shows it, with rescale and VOI table or window, as
-// src/cxr_distill/films/formats.py does.
+// src/cxr_distill/films/dicom.py does.
 
 import { FilmError, checkSize } from "./errors.js";
 import { readJpeg } from "./jpeg.js";
