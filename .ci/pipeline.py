@@ -1,89 +1,64 @@
 """What a pull request does to the results: `python .ci/pipeline.py BASE [RESULTS]`, from a clean checkout.
 
-1. Every committed figure must be the one that dvc.lock names.
+1. Every committed figure must be the one that its lock names.
 2. Stages whose entries in dvc.lock differ from BASE's are run again and must give what was committed.
 3. Whatever else is out of date runs; if a tracked result changes, it waits in RESULTS and the check fails.
-4. The study (study/dvc.yaml), which takes more than an hour, never runs here: its figures must be those of its lock,
-   and its lock must agree with code, params and the pipeline's results.
+4. The study (study/dvc.yaml) takes more than an hour and never runs here: its lock must agree with code, params and
+   the pipeline's results.
 
-Where data and models cannot be had (no remote, empty cache), which stages the change reaches is shown on phantoms.
+Where data and models cannot be had (no remote, empty cache), phantoms show which stages the change reaches, and new
+results do not pass. `python .ci/pipeline.py --fill [RESULTS]`, on the main branch, makes or fetches all that dvc.lock
+names, for the cache in which pull requests find it.
+
 RESULTS (default: ci-results) gets summary.md and the results that the code makes. Exit status 0: the commit holds.
+1: it does not. 3: this machine cannot tell, and the summary says why.
 """
 
 from __future__ import annotations
 
-import re
+import json
 import shutil
-import subprocess
 import sys
 import tempfile
-from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import yaml
+from locks import (
+    ROOT,
+    TRACKED,
+    NotChecked,
+    NotComparable,
+    Refused,
+    Stages,
+    check_figures,
+    command,
+    git,
+    listed,
+    lock_at,
+    lock_in,
+    outputs,
+    stages_run,
+    up_to_date,
+    written,
+)
+from study_lock import check_study
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from demo.workspace import changes, environment, make_workspace  # noqa: E402
-
-TRACKED = ("dvc.lock", "metrics", "plots", "release", "reports")
-STUDY = ROOT / "study" / "dvc.yaml"
-
-
-class Refused(Exception):
-    """Why the commit does not hold, in one line."""
-
-
-def command(*words: str, cwd: Path = ROOT, check: bool = True) -> str:
-    """Run, pass the output on to the log, and return it."""
-    process = subprocess.Popen(
-        words, cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        lines.append(line)
-    if process.wait() and check:
-        raise Refused(f"`{' '.join(words)}` failed; its message is in the log")
-    return "".join(lines)
+from demo.workspace import changes, make_workspace
 
 
-def stages_run(output: str) -> list[str]:
-    """Stages that a `dvc repro` ran, in order."""
-    return re.findall(r"^Running stage '([^']+)'", output, re.M)
-
-
-def lock(text: str) -> dict[str, Any]:
-    """The stages of a dvc.lock."""
-    return (yaml.safe_load(text) or {}).get("stages", {})
-
-
-def check_figures(entries: dict[str, Any]) -> None:
-    """Raises Refused naming the committed results that are not those of the lock."""
-    named = {out["path"]: out["md5"] for entry in entries.values() for out in entry.get("outs", [])}
-    tracked = set(command("git", "ls-files", "--", *TRACKED).splitlines())
-    wrong = [
-        path for path in sorted(tracked & named.keys()) if md5((ROOT / path).read_bytes()).hexdigest() != named[path]
-    ]
-    if wrong:
-        raise Refused(f"not what dvc.lock names: {', '.join(wrong)}; commit them as `dvc repro` writes them")
-
-
-def fetch(entries: dict[str, Any]) -> bool:
-    """Bring data, models and the run cache here; False if an output of `entries` cannot be had."""
+def fetch(stages: Stages) -> bool:
+    """Bring data, models and the run cache here; False if an output of these stages cannot be had."""
     remote = command("dvc", "remote", "list").strip()
     command("dvc", *(["pull", "--run-cache"] if remote else ["checkout"]), "--force", check=False)
-    return all((ROOT / out["path"]).exists() for entry in entries.values() for out in entry.get("outs", []))
+    return all((ROOT / path).exists() for path in outputs(stages))
 
 
 def scope_on_phantoms(base: str) -> list[str]:
     """Stages that run on phantoms when BASE's tree becomes this one."""
     with tempfile.TemporaryDirectory() as folder:
         before, workspace = Path(folder) / "base", Path(folder) / "workspace"
-        command("git", "worktree", "add", "--detach", str(before), base)
+        git("worktree", "add", "--detach", str(before), base)
         try:
             make_workspace(workspace, changes("tiny"), root=before)
             (workspace / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
@@ -91,12 +66,12 @@ def scope_on_phantoms(base: str) -> list[str]:
             make_workspace(workspace, changes("tiny"))
             return stages_run(command("dvc", "repro", cwd=workspace))
         finally:
-            command("git", "worktree", "remove", "--force", str(before))
+            git("worktree", "remove", "--force", str(before))
 
 
 def save_results(results: Path) -> list[str]:
     """Copy what differs from the commit to `results`; its names."""
-    changed = command("git", "status", "--porcelain", "--untracked-files=all", "--", *TRACKED).splitlines()
+    changed = git("status", "--porcelain", "--untracked-files=all", "--", *TRACKED).splitlines()
     names = [line[3:] for line in changed]
     for name in names:
         if (ROOT / name).exists():
@@ -105,28 +80,69 @@ def save_results(results: Path) -> list[str]:
     return names
 
 
+def trained_on() -> dict[str, str]:
+    """The kind of processor that trained each model, as committed; empty where that is not recorded."""
+    try:
+        models = json.loads((ROOT / "reports" / "evaluation.json").read_text())["models"]
+        return {name: str(model["trained"]["processor"]) for name, model in models.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def processor_here() -> str:
+    """The kind of processor that trains on this machine."""
+    from cxr_distill.nets.common.params import TrainerParams  # these import PyTorch, which takes seconds
+    from cxr_distill.nets.common.precision import processor
+
+    return processor(TrainerParams.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text())["trainer"]))
+
+
+def models_of(entry: dict[str, Any]) -> set[str]:
+    """The models that a stage trains, else those that it reads."""
+    for part in ("outs", "deps"):
+        if names := {Path(item["path"]).stem for item in entry.get(part, []) if item["path"].startswith("models/")}:
+            return names
+    return set()
+
+
+def disagreement(names: list[str], again: list[str], committed: Stages, trained: dict[str, str]) -> Refused:
+    """Why `names` differ from the commit, whose lock and processors are given, after the stages `again` ran here."""
+    here, there = (stages.get("download", {}).get("outs") for stages in (lock_in(ROOT), committed))
+    if here and there and here != there:
+        return NotComparable(f"made from another archive than the one at hand; these differ: {listed(names)}")
+    models = set().union(*(models_of(committed.get(stage, {})) for stage in again)) or set(trained)
+    others = {trained[model] for model in models if model in trained} - {kind := processor_here()}
+    if others:
+        kinds = " and ".join(sorted(others))
+        return NotComparable(f"trained on {kinds}, run again on {kind}; these differ: {listed(names)}")
+    return Refused(f"running it again does not give what was committed: {listed(names)}")
+
+
 def check(base: str, results: Path, summary: list[str]) -> None:
-    """The three steps; raises Refused if the commit does not hold."""
-    entries = lock((ROOT / "dvc.lock").read_text())
-    before = lock(command("git", "show", f"{base}:dvc.lock", check=False))
-    in_order = command("dvc", "stage", "list", "--name-only").split()
-    written = [stage for stage in in_order if stage in entries and entries[stage] != before.get(stage)]
-    check_figures(entries)
-    if STUDY.with_suffix(".lock").exists():
-        check_figures(lock(STUDY.with_suffix(".lock").read_text()))
-    if not fetch({stage: entry for stage, entry in entries.items() if stage not in written}):
-        ran = scope_on_phantoms(base)
-        summary.append(f"Data and models are out of reach: shown on phantoms alone. Stages that run: {listed(ran)}.")
-        if not up_to_date("dvc.yaml"):
-            raise Refused("dvc.lock is older than the code; run `dvc repro` and commit its results")
-        check_study(summary)
-        return
-    again = (
-        stages_run(command("dvc", "repro", "--force", "--single-item", "--no-run-cache", *written)) if written else []
-    )
+    """The four steps. Raises Refused, NotChecked or NotComparable unless the commit holds."""
+    base = git("rev-parse", "--verify", f"{base}^{{commit}}").strip()
+    locked = lock_in(ROOT)
+    entries = {name: locked[name] for name in command("dvc", "stage", "list", "--name-only").split() if name in locked}
+    check_figures(ROOT, entries)
+    changed = git("diff", "--name-only", base, "--", *TRACKED).splitlines()
+    if unmade := [path for path in changed if path != "dvc.lock" and path not in outputs(entries)]:
+        summary.append(f"Changed, made by no stage and so not checked: {listed(unmade)}.")
+    new = written(entries, lock_at(base, "dvc.lock"))
+    current = up_to_date(ROOT)  # asked first: a fetch that fails leaves folders empty, which DVC takes for a change
+    if fetch({stage: entry for stage, entry in entries.items() if stage not in new}):
+        check_with_data(base, new, entries, results, summary)
+    else:
+        check_without_data(base, new, entries, summary, current=current)
+    check_study(base, entries, summary)
+
+
+def check_with_data(base: str, new: list[str], entries: Stages, results: Path, summary: list[str]) -> None:
+    """Run again what the commit claims, then what it leaves out of date. Raises Refused if a tracked file changes."""
+    trained = trained_on()
+    again = stages_run(command("dvc", "repro", "--force", "--single-item", "--no-run-cache", *new)) if new else []
     summary.append(f"Run again, because dvc.lock has new entries for them: {listed(again)}.")
     if names := save_results(results):
-        raise Refused(f"running it again does not give what was committed: {listed(names)}")
+        raise disagreement(names, again, entries, trained)
     ran = stages_run(command("dvc", "repro"))
     summary.append(f"Run, because they were out of date: {listed(ran)}.")
     for what in ("params", "metrics"):
@@ -135,43 +151,56 @@ def check(base: str, results: Path, summary: list[str]) -> None:
     summary += ["", (ROOT / "reports" / "comparison.md").read_text()]
     if names := save_results(results):
         raise Refused(f"commit these, which wait in the results: {listed(names)}")
-    check_study(summary)
 
 
-def up_to_date(*what: str) -> bool:
-    """Whether the locks of these pipeline files (or, with -P, of all) agree with code, params and results."""
-    return "up to date" in command("dvc", "repro", *what, "--dry", "--allow-missing", check=False)
+def check_without_data(base: str, new: list[str], entries: Stages, summary: list[str], *, current: bool) -> None:
+    """Show what the change reaches. Raises Refused unless the lock is `current`, NotChecked if it has new results."""
+    ran = scope_on_phantoms(base)
+    summary.append(f"Data and models are out of reach: shown on phantoms alone. Stages that run: {listed(ran)}.")
+    if not current:
+        raise Refused("dvc.lock is older than the code; run `dvc repro` and commit its results")
+    deleted = set(git("diff", "--diff-filter=D", "--name-only", base).splitlines()) & outputs(entries).keys()
+    if deleted:
+        raise Refused(f"deleted, although dvc.lock names them: {listed(sorted(deleted))}")
+    if new:
+        raise NotChecked(
+            f"these results cannot be checked here: {listed(new)}; fill the cache (workflow `fill cache`) "
+            "or run `python .ci/pipeline.py` where the data are"
+        )
 
 
-def check_study(summary: list[str]) -> None:
-    """Raises Refused if the study's lock is older than what it is made from; it never runs here."""
-    if not STUDY.exists():
-        return
-    summary += ["", "The study was not run again: its lock was held against code, params and results alone."]
-    if not up_to_date("-P"):
-        raise Refused("the study is older than the code; run `make study` and commit its results")
-
-
-def listed(names: list[str]) -> str:
-    """A readable list."""
-    return ", ".join(names) or "none"
+def fill(results: Path, summary: list[str]) -> None:
+    """Make or fetch all that dvc.lock names. Raises Refused or NotComparable if it is not what the commit has."""
+    entries, trained, current = lock_in(ROOT), trained_on(), up_to_date(ROOT)
+    fetch(entries)
+    ran = stages_run(command("dvc", "repro"))
+    summary.append(f"Run, because neither the cache nor a remote had it: {listed(ran)}.")
+    names = save_results(results)
+    if names and not current:
+        raise Refused(f"dvc.lock is older than the code; commit these, which wait in the results: {listed(names)}")
+    if names:
+        raise disagreement(names, ran, entries, trained)
 
 
 def main() -> int:
     if len(sys.argv) not in (2, 3):
-        print("usage: python .ci/pipeline.py BASE [RESULTS]; BASE is the commit to compare with", file=sys.stderr)
+        print(
+            "usage: python .ci/pipeline.py BASE|--fill [RESULTS]; BASE is the commit to compare with", file=sys.stderr
+        )
         return 2
-    base = sys.argv[1]
     results = Path(sys.argv[2] if len(sys.argv) > 2 else "ci-results").absolute()
     results.mkdir(parents=True, exist_ok=True)
     summary: list[str] = []
+    status = 0
     try:
-        check(base, results, summary)
-        status = 0
+        if sys.argv[1] == "--fill":
+            fill(results, summary)
+        else:
+            check(sys.argv[1], results, summary)
     except Refused as refused:
-        summary.insert(0, f"**Refused:** {refused}\n")
+        summary.insert(0, f"**{refused.headline}:** {refused}\n")
         print(f"error: {refused}", file=sys.stderr)
-        status = 1
+        status = refused.status
     (results / "summary.md").write_text("\n".join(summary) + "\n")
     return status
 
