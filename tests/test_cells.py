@@ -34,7 +34,7 @@ from cxr_distill.study.cells import cluster, keys
 from cxr_distill.study.cells.cluster import Inputs, input_of, train_cells
 from cxr_distill.study.cells.keys import cell_key, code_hash, environment
 from cxr_distill.study.cells.network import cell_images
-from cxr_distill.study.cells.store import default_store, read_cell, write_folder
+from cxr_distill.study.cells.store import default_store, open_store, read_cell, write_folder
 from cxr_distill.study.cells.taught import collapse, teacher_modes
 from cxr_distill.study.params import (
     AloneCell,
@@ -248,6 +248,8 @@ def test_the_store_is_in_the_users_cache_or_where_the_environment_says(monkeypat
     monkeypatch.setenv("CXR_CELL_STORE", "~/mine")
     assert default_store() == Path.home() / "mine"
     assert read_cell(default_store(), "none") is None
+    with pytest.raises(CxrError, match=r"cannot keep finished cells in /proc/none.*set CXR_CELL_STORE"):
+        open_store(Path("/proc/none"))
 
 
 def test_the_main_run_is_a_seed_of_the_study_and_other_distillation_is_none() -> None:

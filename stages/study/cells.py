@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from cxr_distill.base.errors import CxrError
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.nets.common.params import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
 from cxr_distill.nets.student.params import StudentParams
@@ -35,19 +36,22 @@ def main() -> None:
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.study.cells.cluster import SPLITS, Inputs, input_of, train_cells
     from cxr_distill.study.cells.network import cell_images
-    from cxr_distill.study.cells.store import default_store, write_folder
+    from cxr_distill.study.cells.store import default_store, open_store, write_folder
     from cxr_distill.training.data import read_images
 
     splits = {split: TENSORS / f"{split}.safetensors" for split in SPLITS}
     val = read_images(splits["val"])
-    for setting in settings.values():  # before hours of training
-        build_student(setting.student, classes=setting.classes)
-        cell_images(val, pool=setting.pool, classes=setting.classes)
+    for name, setting in settings.items():  # before an hour of training
+        try:
+            build_student(setting.student, classes=setting.classes)
+            cell_images(val, pool=setting.pool, classes=setting.classes)
+        except CxrError as error:
+            raise CxrError(f"study/params.yaml: {name}: {error}") from None
     read_soft_targets(SOFT_TARGETS, target_key(teacher=TEACHER, train=splits["train"], views=views), count=soft.count)
     files = {split: input_of(path) for split, path in splits.items()}
     inputs = Inputs(files, input_of(SOFT_TARGETS), input_of(TEACHER), teacher)
-    store = options.store or default_store()
-    done, trained = train_cells(settings, inputs, store.resolve(), scheduler=options.scheduler)
+    store = open_store(options.store or default_store())
+    done, trained = train_cells(settings, inputs, store, scheduler=options.scheduler)
     write_folder(FOLDER / "cells", done, trained)
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,16 @@ def default_store() -> Path:
         return Path(named).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "cxr-distill" / "cells"
+
+
+def open_store(folder: Path) -> Path:
+    """The folder as a whole path, made if it is not there. Raises CxrError if nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return folder.resolve()
+    except OSError as error:
+        raise CxrError(f"cannot keep finished cells in {folder}: {error.strerror or error}; set {VARIABLE}") from error
 
 
 def write_cell(store: Path, key: str, tensors: Mapping[str, NDArray[Any]]) -> None:
