@@ -100,9 +100,9 @@ def _answers(figures: Figures, source: Source) -> list[str]:
 
 
 PARTS = {
-    "learning_rate": "from the learning rate",
-    "then_distillation": "then from distillation",
-    "then_teacher_in_train_mode": "then from the teacher's BatchNorm in train mode",
+    "learning_rate": "The learning rate gives",
+    "then_distillation": "Distillation, on top of the learning rate, gives",
+    "then_teacher_in_train_mode": "The teacher's BatchNorm in train mode, on top of both, gives",
 }
 SINGLE_CAUSES = {
     "learning_rate": "the learning rate",
@@ -123,7 +123,8 @@ def _cell(figures: Figures, *, digits: int = 3) -> str:
 
 
 def _change(figures: Figures) -> str:
-    return f"{figures['value']:+.3f} [{figures['low']:+.3f}, {figures['high']:+.3f}]"
+    value, low, high = (round(figures[key], 3) + 0.0 for key in ("value", "low", "high"))  # no negative zero
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _sections(figures: Figures, source: Source) -> list[Section]:
@@ -329,7 +330,7 @@ LIMITS = (
     "One teacher and one set of views: seeds vary a student's start and the order of its images, and nothing else.",
     "The grid, the blog's recipe and the ablation have one seed a point: their intervals leave out the differences "
     "between seeds.",
-    "Few seeds make an interval over seeds too narrow: with five by about a tenth.",
+    "Few seeds make an interval over seeds too narrow: with five by about a tenth, with three by nearly a fifth.",
     "All images are of children at one hospital: intervals are over its patients, not over hospitals.",
     "A low overlap of maps does not make one of them wrong, and a high overlap does not make both right.",
 )
