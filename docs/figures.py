@@ -66,6 +66,7 @@ def answer(study: Results) -> str:
     student = study["students"]["residual-distilled"]
     times = study["teacher"]["parameters"] / student["parameters"]
     gain = {arch: study["differences"][arch]["distilled_minus_baseline"]["auroc"] for arch in ARCHITECTURES}
+    accuracy = study["differences"]["residual"]["distilled_minus_baseline"]["accuracy"]
     gave = {
         arch: verdict(each, better="a measurable gain", worse="a measurable loss", neither="no measurable gain")
         for arch, each in gain.items()
@@ -74,8 +75,9 @@ def answer(study: Results) -> str:
         f"On the official test split the distilled student, {times:.0f} times smaller than its teacher, has AUROC "
         f"{interval(student['auroc'])} and accuracy {interval(student['accuracy'])}: means over "
         f"{student['auroc']['seeds']} seeds, 95% intervals in brackets. Compared with the same student trained without "
-        f"a teacher, distillation gave it {gave['residual']} in AUROC: {interval(gain['residual'], sign=True)}. A "
-        f"simpler student of three convolutions had {gave['plain']}: {interval(gain['plain'], sign=True)}."
+        f"a teacher, distillation gave it {gave['residual']} in AUROC, {interval(gain['residual'], sign=True)}, and "
+        f"changed accuracy by {interval(accuracy, sign=True)}. A simpler student of three convolutions had "
+        f"{gave['plain']}: {interval(gain['plain'], sign=True)}."
     )
 
 
