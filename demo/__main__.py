@@ -1,30 +1,76 @@
-"""`make demo`: draw chests, train a teacher and its students on them, print how they compare. All figures synthetic."""
+"""`make demo`: draw chests, train a teacher and its students on them, print how they compare. All figures synthetic.
+
+`python -m demo NAME` takes the params of demo/NAME.yaml in place of demo/demo.yaml.
+"""
 
 from __future__ import annotations
 
-import shutil
+import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
-from demo.workspace import ROOT, changes, environment, make_workspace
+import yaml
+
+from demo.workspace import RESULTS, ROOT, changes, commit, environment, make_repository
+
+NEXT = (
+    ("dvc exp run -S distill.alpha=0.25", "the same student with less of the teacher"),
+    ("dvc metrics diff", "what that changed"),
+    ("dvc exp show --only-changed", "all experiments in a table"),
+    ("dvc plots show", "curves and pictures, in dvc_plots/index.html"),
+)
 
 
-def main() -> int:
+def main(name: str = "demo") -> int:
+    """Make or renew the workspace .demo/, run what changed, print the result and what to type next."""
     folder = ROOT / ".demo"
-    shutil.rmtree(folder, ignore_errors=True)
-    make_workspace(folder, changes("demo"))
-    (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
     begun = time.monotonic()
-    status = subprocess.run(["dvc", "repro"], cwd=folder, env=environment()).returncode
-    if status:
+    make_repository(folder, changes(name))
+    if subprocess.run(["dvc", "repro"], cwd=folder, env=environment()).returncode:
         print("error: the demo's pipeline failed; the stage's own message is above", file=sys.stderr)
         return 1
-    print((folder / "reports" / "comparison.md").read_text())
-    print(f"The whole pipeline ran in {time.monotonic() - begun:.0f} s, in {folder.name}/ (safe to delete).")
-    print("These figures are SYNTHETIC: they come from drawn chests and say nothing about pneumonia.")
+    commit(folder, "The demo's results", *(path for path in RESULTS if (folder / path).exists()))
+    evaluation = json.loads((folder / "reports" / "evaluation.json").read_text())
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    print(f"\n{table(evaluation)}\n{reason(evaluation, params)}\n\n{next_lines(folder)}")
+    print(f"\nThe demo took {time.monotonic() - begun:.0f} s. `make clean` removes {folder.name}/.")
     return 0
 
 
+def table(evaluation: dict[str, Any]) -> str:
+    """Test AUROC of teacher, baseline and distilled student, and the gain with its interval."""
+    models, gain = evaluation["models"], evaluation["comparison"]["gain"]["auroc"]
+    films = models["teacher"]["test"]["n"]
+    rows = [f"SYNTHETIC: test AUROC on {films:,} drawn films, which says nothing about real pneumonia."]
+    for name in ("teacher", "baseline", "distilled"):
+        rows.append(f"  {name:<10}{models[name]['test']['auroc']:.3f}   {models[name]['parameters']:>10,} parameters")
+    interval = f"[{gain['low']:+.3f}, {gain['high']:+.3f}]"
+    rows.append(f"  {'gain':<9}{gain['value']:+.3f}   distilled minus baseline, 95% interval {interval}")
+    return "\n".join(rows)
+
+
+def reason(evaluation: dict[str, Any], params: dict[str, Any]) -> str:
+    """Why a teacher helps here, in one sentence; or that it did not."""
+    if evaluation["comparison"]["gain"]["auroc"]["low"] <= 0:
+        return "In this run the 95% interval of the gain includes 0."
+    wrong, views = params["data"]["phantom"]["wrong_labels"], params["soft_targets"]["count"]
+    return (
+        f"Why a teacher helps here: {wrong:.0%} of the training labels are wrong, and the student alone learns them by "
+        f"heart from {views} view{'s' * (views > 1)} of each film; the teacher saw a new view in every epoch, cannot "
+        "learn those by heart, and hands its own probabilities down in place of the labels."
+    )
+
+
+def next_lines(folder: Path) -> str:
+    """What to type next, a comment beside each."""
+    activate = Path(os.path.relpath(sys.prefix, folder)) / "bin" / "activate"
+    lines = [(f"cd {os.path.relpath(folder)} && . {activate}", "once in a terminal"), *NEXT]
+    return "\n".join(["Now ask your own question:", *(f"  {command:<42}# {what}" for command, what in lines)])
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import subprocess
@@ -11,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ("dvc.lock", "metrics/", "plots/", "release/", "reports/")
 # The study has its own params, of real schedules: whoever runs it on other data brings some.
-LEFT_OUT = ("dvc.lock", "metrics/", "plots/", "release/", "reports/", "study/")
+LEFT_OUT = (*RESULTS, "study/")
+# Git sets these for its hooks; a command in another repository must not see them.
+OF_A_HOOK = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE")
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +34,8 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 def environment() -> dict[str, str]:
     """The environment in which `dvc` and the `python` of its stages are those that run now."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
+    kept = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
+    return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 
 
 def changes(name: str) -> dict[str, Any]:
@@ -38,16 +44,85 @@ def changes(name: str) -> dict[str, Any]:
     return values
 
 
-def make_workspace(target: Path, changed: Mapping[str, Any], *, root: Path = ROOT) -> None:
-    """Copy the repository at `root`, less its results and its study, into the folder `target`; with changed params."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root, check=True, capture_output=True, text=True,
-    ).stdout.split("\0")  # fmt: skip
-    for name in filter(None, listed):
-        if name.startswith(LEFT_OUT) or not (root / name).is_file():
+def make_workspace(target: Path, changed: Mapping[str, Any], *, root: Path = ROOT) -> list[str]:
+    """Copy the repository at `root`, less its results and its study, into the folder `target`; with changed params.
+
+    Return the names of all files of the copy. A file that is there already and has not changed is left alone.
+    """
+    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    names = [name for name in filter(None, listed) if not name.startswith(LEFT_OUT) and (root / name).is_file()]
+    for name in names:
+        copy = target / name
+        if name == "params.yaml" or (copy.is_file() and filecmp.cmp(root / name, copy, shallow=False)):
             continue
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(root / name, target / name)
-    params = merge(yaml.safe_load((root / "params.yaml").read_text()), changed)
-    (target / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, copy)
+    _write_params(target / "params.yaml", (root / "params.yaml").read_text(), changed)
+    return names
+
+
+def _write_params(path: Path, base: str, changed: Mapping[str, Any]) -> None:
+    # With the comments of the original, which explain every knob.
+    yaml_file = YAML()
+    yaml_file.width = 1 << 16
+    params = yaml_file.load(base)
+    _put(params, changed)
+    with path.open("w") as file:
+        yaml_file.dump(params, file)
+
+
+def _put(params: Any, changed: Mapping[str, Any]) -> None:
+    for key, value in changed.items():
+        old = params.get(key)
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            _put(old, value)
+        elif isinstance(old, list) and isinstance(value, list):
+            old[:] = value
+        else:
+            params[key] = value
+
+
+def make_repository(folder: Path, changed: Mapping[str, Any], *, root: Path = ROOT) -> None:
+    """Make or renew the workspace `folder` as a Git repository with an identity of its own, and commit what is new.
+
+    Results, experiments and files that are not of the repository stay. Files that the repository no longer has go.
+    Edits of copied files that no commit has are put into `git stash`.
+    """
+    if not (folder / ".git").is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        _git(folder, "init", "--quiet", "--initial-branch=main")
+    for key, value in (("user.name", "demo"), ("user.email", "demo@localhost"), ("commit.gpgsign", "false")):
+        _git(folder, "config", key, value)
+    copied = folder / ".git" / "copied"
+    before = copied.read_text().splitlines() if copied.exists() else []
+    known = _git(folder, "ls-files", "-z").split("\0")
+    # params.yaml is not among them: it differs after every experiment, which keeps its own.
+    if edited := sorted({*_changed(folder)} & {*before} - {"params.yaml"}):
+        _git(folder, "stash", "push", "--quiet", "-m", "edits that `make demo` put aside", "--", *edited)
+        print(f"Your edits in {folder.name}/ are put aside: see `git stash show -p` there.", flush=True)
+    names = make_workspace(folder, changed, root=root)
+    gone = sorted({*before} - {*names})
+    for name in gone:
+        (folder / name).unlink(missing_ok=True)
+    copied.write_text("".join(f"{name}\n" for name in names))
+    commit(folder, "The repository's files, with the demo's params", *names, *({*gone} & {*known}))
+
+
+def _changed(folder: Path) -> list[str]:
+    if subprocess.run(["git", "rev-parse", "--quiet", "--verify", "HEAD"], cwd=folder, capture_output=True).returncode:
+        return []
+    return _git(folder, "diff", "--name-only", "-z", "HEAD").split("\0")
+
+
+def commit(folder: Path, message: str, *names: str) -> None:
+    """Commit these files of the repository `folder`, if any differs from the last commit."""
+    _git(folder, "add", "--all", "--", *names)
+    if _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *names):
+        _git(folder, "commit", "--quiet", "--no-verify", "-m", message, "--", *names)
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(
+        ["git", *words], cwd=folder, env=environment(), check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
