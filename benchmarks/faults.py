@@ -166,6 +166,7 @@ def ended(run: Run, *, within: float = 300) -> str:
         assert run.process.wait(within) != 0, "exit status 0"
     except subprocess.TimeoutExpired:
         os.killpg(run.process.pid, signal.SIGKILL)
+        run.process.wait()  # DVC takes a process that nobody waited for as one that still works in the repository
         raise AssertionError("it hangs") from None
     return run.output()
 

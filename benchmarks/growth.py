@@ -28,6 +28,7 @@ import yaml
 from PIL import Image
 
 from benchmarks import archive_argument, heading, progress, run
+from cxr_distill.base.errors import CxrError
 from cxr_distill.data.archive import Entry, list_images, open_archive, read_entry
 from demo.workspace import ROOT, environment, make_workspace
 
@@ -83,17 +84,19 @@ def write_grown(archive: Path, target: Path, times: float) -> dict[str, dict[str
 def measure_once(stage: str, workspace: Path) -> tuple[float, float]:
     """Seconds and peak memory in GB of a stage in a process of its own."""
     begun = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *f"stages.{stage}".split()],
-        cwd=workspace,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    log = workspace / "log.txt"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *f"stages.{stage}".split()],
+            cwd=workspace,
+            env=environment(),
+            stdout=file,
+            stderr=file,
+        )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"stages.{stage} failed in {workspace}")
+        raise CxrError(f"stages.{stage} failed: {log.read_text(errors='replace').strip().splitlines()[-1]}")
     return time.perf_counter() - begun, usage.ru_maxrss * 1024 / 1e9
 
 
