@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from hashlib import md5
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 import yaml
@@ -17,7 +18,6 @@ from kaggle_server import Kaggle, serving
 AFTER_DISTILL = ["distill", "evaluate@distilled", "compare", "release"]
 EVALUATION = ["evaluate@teacher", "evaluate@baseline", "evaluate@distilled"]
 RESULTS = ("dvc.lock", "metrics", "plots", "release", "reports")
-TOKEN = "KGAT_very-secret-token"
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ def studied(upstream: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("studied") / "repository"
     run(upstream, "git", "clone", "-q", str(upstream), str(folder))
     run(folder, "dvc", "pull", "--run-cache")
-    (folder / "study").mkdir()
+    (folder / "study").mkdir(exist_ok=True)
     (folder / "study" / "dvc.yaml").write_text(yaml.safe_dump(STUDY))
     run(folder / "study", "dvc", "init", "-q", "--subdir")
     run(folder / "study", "dvc", "repro")
@@ -325,7 +325,7 @@ def test_a_figure_of_the_study_is_its_locks_and_a_new_one_is_not_believed(study_
 def test_the_main_branch_fills_the_cache_and_a_pull_request_finds_it(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = "data/raw/chest-xray-pneumonia.zip"
+    archive, token = "data/raw/chest-xray-pneumonia.zip", f"KGAT_{token_hex(16)}"
     run(clone, "dvc", "pull", archive)
     content = (clone / archive).read_bytes()
     run(clone, "rm", "-rf", ".dvc/cache", "data")
@@ -334,19 +334,19 @@ def test_the_main_branch_fills_the_cache_and_a_pull_request_finds_it(
     run(clone, "git", "commit", "-qam", "real data")
     for name in [name for name in os.environ if "proxy" in name.lower()]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    monkeypatch.setenv("KAGGLE_API_TOKEN", token)
     with serving(Kaggle(content)) as kaggle:
         for name, value in kaggle.environment().items():
             monkeypatch.setenv(name, value)
         status, log, summary = checked(clone, "--fill")
-    assert kaggle.authorizations == [f"Bearer {TOKEN}"]
+    assert kaggle.authorizations == [f"Bearer {token}"]
     assert status == 1 and "dvc.lock is older than the code; commit these" in summary and ran(log)[0] == "download"
     accept(clone)
     run(clone, "git", "commit", "-qm", "results")
     status, again, summary = checked(clone, "--fill")
     assert status == 0 and ran(again) == [] and "had it: none." in summary
-    assert TOKEN not in log + again
-    left = [path for path in clone.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+    assert token not in log + again
+    left = [path for path in clone.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
     assert left == []
 
     request = tmp_path / "request"
