@@ -40,7 +40,7 @@ def test_the_graph_answers_as_the_student_does(arch: str, drawn_student, drawn_t
     answers = answer_all(model, drawn_tensors)
     logits = predict_logits(student, drawn_tensors)
     p = p_pneumonia(logits)
-    assert np.ptp(p) > 0.1  # the films are told apart, or equality says nothing
+    assert np.ptp(p) > 0.1  # with equal answers for all films, equality would say nothing
     assert np.abs(answers.p_pneumonia - p).max() < 1e-5
     assert np.abs(answers.probabilities - torch.from_numpy(logits).softmax(1).numpy()).max() < 1e-5
     assert np.abs(answers.p_calibrated - expit(logit(p) / 2)).max() < 1e-5

@@ -202,7 +202,7 @@ def operating_figure(figures: Figures, *, synthetic: bool) -> Figure:
 
 
 def shortcuts_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """AUROC of everything, over all of test and within strata of like geometry."""
+    """AUROC of everything, over all of test and within strata of similar geometry."""
     shortcuts = figures["shortcuts"]
     title = "AUROC on test, and among images of similar width and height"
     figure = _figure(9, 3.2, title, synthetic=synthetic)
