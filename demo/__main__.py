@@ -69,7 +69,7 @@ def next_lines(folder: Path) -> str:
     """What to type next, a comment beside each."""
     activate = Path(os.path.relpath(sys.prefix, folder)) / "bin" / "activate"
     lines = [(f"cd {os.path.relpath(folder)} && . {activate}", "once in a terminal"), *NEXT]
-    return "\n".join(["Now ask your own question:", *(f"  {command:<42}# {what}" for command, what in lines)])
+    return "\n".join(["Now ask your own question:", *(f"  {command:<40}  # {what}" for command, what in lines)])
 
 
 if __name__ == "__main__":

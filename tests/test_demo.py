@@ -68,7 +68,7 @@ def test_the_demo_leaves_a_repository_of_its_own_with_everything_committed(repos
 
 def test_what_it_says_to_type_next_works_and_a_second_demo_keeps_it(repository: Path) -> None:
     said = (repository.parent / "first.txt").read_text()
-    lines = re.findall(r"^  (\S.*?)\s+# ", said.partition("Now ask")[2], re.M)
+    lines = re.findall(r"^  (\S.*?)  +# ", said.partition("Now ask")[2], re.M)
     assert [line.split(" -S ")[0] for line in lines[1:]] == [
         "dvc exp run", "dvc metrics diff", "dvc exp show --only-changed", "dvc plots show",
     ]  # fmt: skip
