@@ -381,7 +381,7 @@ def test_a_wrong_setting_is_one_line_and_nothing_is_trained_or_lost(repo: Path) 
             "grid_alone: {<<: *grid, pool: 5}",
             "study/params.yaml: grid_alone: pool 5 does not divide",
         ),
-        ("  grid_alone: {<<: *grid}\n", "", "group grid needs one student in alone"),
+        ("  grid_alone: {<<: *grid}\n", "", "study/params.yaml: group grid needs one student in alone"),
     ):
         assert old in text
         params.write_text(text.replace(old, new))
