@@ -80,7 +80,8 @@ def test_what_it_says_to_type_next_works_and_a_second_demo_keeps_it(repository: 
     assert (repository / ".demo/metrics/distilled.json").read_bytes() != metrics
     experiments = newcomer(repository / ".demo", "dvc", "exp", "list")
 
-    assert ran(demo(repository)) == []
+    # Back at the demo's alpha: trained and evaluated results come from the run cache, which these two stages have not.
+    assert ran(demo(repository)) == ["compare", "release"]
     assert (repository / ".demo/metrics/distilled.json").read_bytes() == metrics
     assert head(repository) == before and newcomer(repository / ".demo", "git", "status", "--porcelain") == ""
     assert newcomer(repository / ".demo", "dvc", "exp", "list") == experiments
