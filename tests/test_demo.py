@@ -18,13 +18,15 @@ from demo.workspace import make_workspace
 
 @pytest.fixture(scope="module")
 def repository(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this repository where `python -m demo tiny` has run once, with the finished pipeline's cache."""
+    """A copy of this repository where `python -m demo tiny` has run once, on a copy of the finished cache."""
     folder = tmp_path_factory.mktemp("newcomer") / "repository"
     make_workspace(folder, {})
     run(folder, "git", "init", "-q")
     settings = folder.parent / "home" / ".config" / "dvc"
     settings.mkdir(parents=True)
-    (settings / "config").write_text(f"[cache]\n    dir = {finished / '.dvc' / 'cache'}\n")
+    cache = folder.parent / "cache"  # a copy: other tests rely on what the finished pipeline has not run
+    shutil.copytree(finished / ".dvc" / "cache", cache)
+    (settings / "config").write_text(f"[cache]\n    dir = {cache}\n")
     (folder.parent / "first.txt").write_text(demo(folder))
     return folder
 
