@@ -65,7 +65,7 @@ def drawn_tensors() -> NDArray[np.uint8]:
 
     names = ["IM-1.jpeg", "person1_bacteria_1.jpeg", "person1_virus_1.jpeg"]
     films = (draw_film(names[number % 3], np.random.default_rng(number)) for number in range(240))
-    return np.stack([decode(film, size=32).pixels for film in films])
+    return np.stack([decode(film.jpeg, size=32).pixels for film in films])
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def models() -> dict[str, Model]:
 @pytest.fixture(scope="module")
 def films() -> list[bytes]:
     """Twelve drawn chests as JPEG files, four of each class."""
-    return [draw_film(NAMES[number % 3], np.random.default_rng([3, number])) for number in range(12)]
+    return [draw_film(NAMES[number % 3], np.random.default_rng([3, number])).jpeg for number in range(12)]
 
 
 @pytest.fixture(scope="module")

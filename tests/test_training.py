@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.base.files import file_sha256
 from cxr_distill.base.params import parse
 from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.distill.params import DistillParams
@@ -48,10 +49,10 @@ FIT = {
     "seed": 0,
 }
 STUDENT = StudentParams(**FIT, arch="plain", channels=[4, 8, 8])
-TEACHER = TeacherParams(**FIT, arch="resnet18", pretrained=False)
+TEACHER = TeacherParams(**FIT, arch="resnet18", sees="film", image_size=32, pretrained=False)
 VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
-    gamma=0.2, detail=0.3, erase=0.2,
+    gamma=0.2, detail=0.3, erase=0.2, frame=0.5,
 )  # fmt: skip
 BALANCE = BalanceParams(classes=True, batchnorm="images", film_quality=0.5, widths=[0.85, 1.0, 1.3])
 TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
@@ -308,14 +309,14 @@ def test_soft_targets_of_another_teacher_or_view_are_refused(tmp_path: Path) -> 
     logits = make_soft_targets(
         student, TRAIN.pixels, balanced_order(torch.from_numpy(TRAIN.labels), seed=0, epoch=0), VIEWS, count=2
     )
-    key = target_key(teacher=teacher, train=train, views=VIEWS)
+    key = target_key(teacher=teacher, films=file_sha256(train), views=VIEWS)
     write_soft_targets(file, logits, key)
     assert np.array_equal(read_soft_targets(file, key, count=2), logits)
     assert np.array_equal(logits[1], predict_logits(student, TRAIN.pixels, view=draw_view(48, VIEWS, number=1)))
-    other = target_key(teacher=train, train=train, views=VIEWS.model_copy(update={"seed": 1}))
+    other = target_key(teacher=train, films=file_sha256(train), views=VIEWS.model_copy(update={"seed": 1}))
     with pytest.raises(CxrError, match="another teacher and views"):
         read_soft_targets(file, other, count=2)
-    with pytest.raises(CxrError, match="2 usable views, not 3"):
+    with pytest.raises(CxrError, match=r"2 usable views, soft_targets\.count is 3"):
         read_soft_targets(file, key, count=3)
 
 

@@ -33,6 +33,8 @@ class Model:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Without VNNI, the default sums of 8-bit products overflow 16 bits, and the int8 model's answers are wrong.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         # The arena would keep the memory of the largest batch.
         options.enable_cpu_mem_arena = False
         try:
