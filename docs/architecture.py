@@ -155,7 +155,7 @@ def picture() -> bytes:
         _box(axes, x - half, step * y - tall, 2 * half, 2 * tall, name, torch=bool(graph[name] & TORCH))
     left, right = min(x for x, _ in where.values()) - half, max(x for x, _ in where.values()) + half
     top, bottom = step * max(y for _, y in where.values()) + tall, 0.2 - step - tall
-    everybodys = f"{EVERYBODYS} (used by every room)"
+    everybodys = f"{EVERYBODYS} (used by every package)"
     _box(axes, left, bottom, right - left, 2 * tall, everybodys, torch=bool(graph[EVERYBODYS] & TORCH))
     for number, (label, torch) in enumerate((("imports PyTorch", True), ("does not", False))):
         _box(axes, left, top - 0.35 - 0.5 * number, 0.2, 0.3, "", torch=torch)
@@ -187,7 +187,10 @@ def room_table() -> str:
     """Markdown: what each room is for, and which stages run again when any, or only some, of its modules change."""
     pipelines = [ROOT / "dvc.yaml", ROOT / "study" / "dvc.yaml"]
     main, study = (stages_of(path) for path in pipelines)
-    lines = ["| room | what is in it | stages that depend on all of it | on some of its modules |", "|---|---|---|---|"]
+    lines = [
+        "| package | what is in it | stages that depend on the whole package | on single modules |",
+        "|---|---|---|---|",
+    ]
     for name in rooms():
         folder = LIBRARY / name
         purpose = (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").split("\n")[0]
