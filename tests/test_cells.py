@@ -74,7 +74,7 @@ QUESTIONS: dict[str, Any] = {
         "pool": 2,
         "epochs": 1,
         "keep": "best",
-        "balance": {"classes": False, "film_quality": 0.0, "batchnorm": "views", "widths": []},
+        "balance": {"classes": False, "film_quality": 0.0, "batchnorm": "views", "widths": [], "frames": 0},
     },
 }
 

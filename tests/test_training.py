@@ -54,7 +54,7 @@ VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
     gamma=0.2, detail=0.3, erase=0.2, frame=0.5,
 )  # fmt: skip
-BALANCE = BalanceParams(classes=True, batchnorm="images", film_quality=0.5, widths=[0.85, 1.0, 1.3])
+BALANCE = BalanceParams(classes=True, batchnorm="images", film_quality=0.5, widths=[0.85, 1.0, 1.3], frames=1)
 TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
 
 
@@ -202,6 +202,12 @@ def test_the_operating_point_undoes_a_bias_and_is_kept_with_the_weights(tmp_path
     with torch.no_grad():
         linear.bias[0] += 2
     assert set_operating_point(net, pixels, labels, widths=[0.9, 1.1]) == pytest.approx(fair - 2, abs=1e-3)
+    # In frames that are all the same, films are as they are; in others, the point moves.
+    same = torch.tensor([[0.1, 0.1, 0.8, 0.9]]).expand(len(pixels), 4)
+    mixed = torch.where((labels > 0)[:, None], same, torch.tensor([[0.3, 0.2, 0.7, 0.8]]))
+    as_is = set_operating_point(net, pixels, labels, widths=[1.0])
+    assert set_operating_point(net, pixels, labels, widths=[], boxes=same, frames=2) == pytest.approx(as_is, abs=1e-3)
+    assert set_operating_point(net, pixels, labels, widths=[], boxes=mixed, frames=2) != pytest.approx(as_is, abs=1e-3)
     write_weights(net, tmp_path / "w")
     again = build_student(STUDENT)
     load_weights(again, tmp_path / "w")

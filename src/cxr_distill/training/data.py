@@ -89,6 +89,7 @@ class ViewData(LightningDataModule):
         self.weights = None
         if balance.classes:
             self.weights = overlap_weights(self.pixels, self.labels, strength=balance.film_quality)
+        self.val_boxes = None if val.boxes is None else torch.from_numpy(val.boxes)
         self.val_pixels, self.val_labels = torch.from_numpy(val.pixels), torch.from_numpy(val.labels).long()
         self.teacher = None if teacher is None else torch.from_numpy(teacher)
 

@@ -109,7 +109,8 @@ def fit(
         callbacks.insert(0, _BatchNormOfWholeImages(data))
     left = None
     if resume is not None:
-        arrays = [train.pixels, train.labels, val.pixels, val.labels, *([] if teacher is None else [teacher])]
+        arrays = [train.pixels, train.labels, val.pixels, val.labels]
+        arrays += [array for array in (train.boxes, val.boxes, teacher) if array is not None]
         more = [str(view_count), *trained.values()]
         key = resume_key(task.net, [*task.settings, views, balance, trainer], more, arrays)
         every = EveryEpoch(resume, key)
@@ -134,7 +135,7 @@ def fit(
         raise KeyboardInterrupt from stop
     if history.best:
         task.load_state_dict(history.weights)
-    set_operating_point(task.net, data.val_pixels, data.val_labels, widths=balance.widths)
+    set_operating_point(task.net, data.val_pixels, data.val_labels, widths=balance.widths, boxes=data.val_boxes, frames=balance.frames)
     return pd.DataFrame(history.rows)[HISTORY].round(6)
 
 

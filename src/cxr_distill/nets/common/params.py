@@ -31,6 +31,7 @@ class BalanceParams(Params):
     batchnorm: Literal["images", "views"]
     film_quality: Fraction
     widths: list[Annotated[Number, Field(ge=0.5, le=2)]]
+    frames: Annotated[int, Field(ge=0, le=16)]
 
     @model_validator(mode="after")
     def _film_quality_needs_balance(self) -> Self:
