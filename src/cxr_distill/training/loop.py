@@ -135,7 +135,9 @@ def fit(
         raise KeyboardInterrupt from stop
     if history.best:
         task.load_state_dict(history.weights)
-    set_operating_point(task.net, data.val_pixels, data.val_labels, widths=balance.widths, boxes=data.val_boxes, frames=balance.frames)
+    set_operating_point(
+        task.net, data.val_pixels, data.val_labels, widths=balance.widths, boxes=data.val_boxes, frames=balance.frames
+    )
     return pd.DataFrame(history.rows)[HISTORY].round(6)
 
 

@@ -9,8 +9,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from cxr_distill.nets.common.layers import OperatingPoint
 from cxr_distill.nets.common.frames import in_frame
+from cxr_distill.nets.common.layers import OperatingPoint
 from cxr_distill.nets.common.views import stretch, to_input
 from cxr_distill.training.sampling import shuffled_order
 
