@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -36,16 +37,22 @@ def ran(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
 
-def without_overflow(model: Any, content: bytes) -> Any:
-    """The released model `content` with 32-bit sums of 8-bit products, which onnxruntime has by itself only with VNNI.
+def int8_model(content: bytes) -> Any:
+    """The released int8 model: as `cxr-screen` opens it where its answers are right, which is with VNNI or without x86.
 
-    Elsewhere its default sums overflow, and the int8 file's answers are wrong: docs/screening.md says so.
+    Elsewhere onnxruntime's default sums of 8-bit products overflow (docs/screening.md says so). There this opens the
+    file with the option that prevents it, so that the file itself is tested on every processor.
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    model.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    from cxr_distill.screen.session import Model
+
+    model = Model(content)
+    cpu = Path("/proc/cpuinfo")
+    if platform.machine() in ("x86_64", "AMD64") and not (cpu.exists() and "vnni" in cpu.read_text()):
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        model.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return model
 
 

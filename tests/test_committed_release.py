@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, without_overflow
+from conftest import ROOT, int8_model
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import entr, expit, logit
@@ -151,8 +151,7 @@ def test_the_activation_map_explains_the_probability(
 
 
 def test_int8_stays_close_to_single_precision(models: dict[str, Model], upright: Pixels) -> None:
-    int8 = without_overflow(load_model(RELEASE / INT8), (RELEASE / INT8).read_bytes())
-    whole, small = models[FP32](upright), int8(upright)
+    whole, small = models[FP32](upright), int8_model((RELEASE / INT8).read_bytes())(upright)
     assert 0 < np.abs(whole.p_pneumonia - small.p_pneumonia).max() < 0.1
     assert np.array_equal(whole.typicality, small.typicality)
 
