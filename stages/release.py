@@ -28,8 +28,7 @@ def main() -> None:
     net = build_student(student)
     load_weights(net, WEIGHTS)
     images = {
-        split: read_tensors(Path(f"data/tensors/{split}.safetensors"))[0]["images"]
-        for split in ("train", "val", "test")
+        split: read_tensors(Path(f"data/film/{split}.safetensors"))[0]["images"] for split in ("train", "val", "test")
     }
     predictions = read_csv(Path("predictions/distilled.csv"), COLUMNS)
     dataset = json.loads(Path("data/dataset.json").read_text())

@@ -24,8 +24,9 @@ Ints = NDArray[np.int64]
 
 THRESHOLD = 0.5
 CALIBRATION_BINS = 10
+IN_FRAMES = ("accuracy", "auroc")
 SHOWN = {"test": ("accuracy", "auroc", "sensitivity", "specificity"), "validation": ("auroc", "log_loss")}
-"""The few metrics of a model that `dvc metrics show` prints, by split."""
+"""The few metrics of a model that `dvc metrics show` prints, by split; and accuracy and AUROC in the other frame."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,27 @@ def shown(evaluated: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, flo
     """SHOWN of the metrics in `evaluated` (split -> what `evaluate` gives); the short key `val` fits one screen."""
     return {
         split.replace("validation", "val"): {metric: evaluated[split][metric] for metric in chosen}
+        | {f"{metric}_other_frame": evaluated[split]["frames"]["other_frame"][metric]["value"] for metric in IN_FRAMES}
         for split, chosen in SHOWN.items()
     }
+
+
+def frame_figures(
+    as_it_is: Scored, by_variant: Mapping[str, Scored], *, resamples: int, seed: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """By variant of the films: IN_FRAMES with 95% intervals, and their changes from the films as they are, paired.
+
+    `by_variant`: what one model says of each variant of the same films (`frames.variants`).
+    """
+    weights = patient_resamples(as_it_is.labels, as_it_is.patients, resamples=resamples, seed=seed)
+    before = estimates(as_it_is, weights)
+    figures = {}
+    for name, scored in by_variant.items():
+        after = estimates(scored, weights)
+        figures[name] = {metric: after[metric].summary() for metric in IN_FRAMES} | {
+            f"{metric}_change": (after[metric] - before[metric]).summary() for metric in IN_FRAMES
+        }
+    return figures
 
 
 def reliability(scored: Scored) -> pd.DataFrame:
