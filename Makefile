@@ -55,7 +55,7 @@ lint: $(READY)  ## format check, lint, types, which room may import which
 repro: $(READY) ## the real pipeline (Kaggle, or CXR_ARCHIVE=/path/to.zip)
 	$(RUN) dvc repro
 
-study: $(READY) ## seeds, grid, ablation and checks on top of it: an hour on two idle cores
+study: $(READY) ## sizes, teachers, labels, views and checks on top of it: hours on two idle cores
 	cd study && $(RUN) dvc repro
 
 readme: $(READY) ## fill the figures of README.md and docs/ from the committed results, and draw the rooms

@@ -1,5 +1,7 @@
 """How fast and how small the released student is: `python -m benchmarks.latency ARCHIVE.zip`, reports/latency.md.
 
+The students of the study, as they would be released, are timed too: study/latency.json.
+
 Networks run as ONNX, one image a batch, on one thread, and take turns within each round. Their times are processor time
 of that thread, which other work on the machine changes little. The command is measured from outside, in wall time, on
 films of original size. Takes a minute; needs Linux, the trained models and the release.
@@ -16,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import archive_argument, heading, progress, run
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.files import file_sha256, write_bytes
+from cxr_distill.base.files import file_sha256, write_bytes, write_json
 from cxr_distill.base.params import parse
 from cxr_distill.data.archive import list_images, open_archive, read_entry
 from cxr_distill.films.pixels import as_grey, open_picture, squash
@@ -40,7 +43,10 @@ from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import load_teacher
 from cxr_distill.nets.teacher.params import TeacherParams
 from cxr_distill.release.build import FP32, INT8
-from cxr_distill.screen.session import load_model
+from cxr_distill.screen.session import load_model, open_session
+from cxr_distill.study.checks.sizes import released_files
+from cxr_distill.study.params import read_study
+from cxr_distill.study.plan.jobs import student_of
 from demo.workspace import ROOT
 
 WARM_UPS, RUNS, ROUNDS = 20, 40, 6
@@ -49,12 +55,12 @@ LARGE = 224  # pixels a side: the usual input of ResNet-18
 TEACHER, STUDENT = ROOT / "models/teacher.safetensors", ROOT / "models/distilled.safetensors"
 RELEASE = ROOT / "release"
 MEASURED = (TEACHER, STUDENT, RELEASE / FP32, RELEASE / INT8)
-REPORT = ROOT / "reports/latency.md"
+REPORT, BY_SIZE = ROOT / "reports/latency.md", ROOT / "study/latency.json"
 SCREEN = (
     "import sys; from cxr_distill.screen.command import main; main(); "
     "print(open('/proc/self/status').read(), file=sys.stderr)"
 )
-Times = Mapping[str, NDArray[np.float64]]
+Times = Mapping[Any, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,18 @@ def _json(path: Path) -> Any:
         raise CxrError(f"cannot read {path}: {error}; run `dvc repro`") from None
 
 
+def of_the_study(size: int, params: Mapping[str, Any]) -> dict[tuple[str, str], Callable[[], Any]]:
+    """(student, fp32 or int8) -> one film through the file that it would be released as, all outputs."""
+    student, study = parse(StudentParams, params["student"], "student"), read_study(ROOT / "study/params.yaml")
+    image = np.random.default_rng(0).integers(0, 256, (1, size, size), np.uint8).astype(np.float32)
+    runs: dict[tuple[str, str], Callable[[], Any]] = {}
+    for name in study.size:
+        files = released_files(build_student(student_of(study, name, student)), size=size)
+        for kind, content in files.items():
+            runs[name, kind] = partial(open_session(content).run, None, {"image": image})
+    return runs
+
+
 def preparation(film: bytes, size: int) -> dict[str, Callable[[], Any]]:
     """Decoding and resizing of one film."""
 
@@ -135,12 +153,12 @@ def preparation(film: bytes, size: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def measure(runs: Mapping[str, Callable[[], Any]]) -> Times:
+def measure(runs: Mapping[Any, Callable[[], Any]]) -> Times:
     """Milliseconds of processor time of every run, by name."""
     for once in runs.values():
         for _ in range(WARM_UPS):
             once()
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[Any, list[float]] = {name: [] for name in runs}
     for number in range(ROUNDS):
         progress(f"round {number + 1} of {ROUNDS}")
         for name, once in runs.items():
@@ -193,7 +211,7 @@ def ratios(nets: Mapping[str, Subject], times: Times) -> Iterator[str]:
         yield f"- Latency, {slow} / {fast}: {_median(times, slow) / _median(times, fast):.1f}"
 
 
-def _median(times: Times, name: str) -> float:
+def _median(times: Times, name: Any) -> float:
     return float(np.median(times[name]))
 
 
@@ -243,7 +261,12 @@ def main() -> None:
     films = read_films(archive_argument())
     nets = subjects(size, params)
     steps = preparation(sorted(films, key=len)[len(films) // 2], size)
-    times = measure({**{name: net.run for name, net in nets.items()}, **steps})
+    by_size = of_the_study(size, params)
+    times = measure({**{name: net.run for name, net in nets.items()}, **steps, **by_size})
+    students: dict[str, dict[str, float]] = {}
+    for name, kind in by_size:
+        students.setdefault(name, {})[kind] = round(_median(times, (name, kind)), 3)
+    write_json(BY_SIZE, {"machine": machine(), "students": students})
     teacher, student, _, fp32, _ = nets
     faster = _median(times, teacher) / _median(times, student)
     answer = sum(_median(times, name) for name in [*steps, fp32])

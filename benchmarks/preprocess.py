@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import archive_argument, heading, progress, run
-from cxr_distill.data.archive import list_images, open_archive
-from cxr_distill.data.splits import decode_all
+from cxr_distill.data.archive import convert_images, list_images, open_archive
+from cxr_distill.films.pixels import decode
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
                     np.asarray(image.convert("L").resize((96, 96), Image.Resampling.BILINEAR))
         plain = time.perf_counter() - begun
         begun = time.perf_counter()
-        decode_all(path, entries, size=96)
+        convert_images(path, entries, lambda data, _: decode(data, size=96), desc="ours")
         ours = time.perf_counter() - begun
         ratios.append(plain / ours)
         progress(f"plain {len(entries) / plain:.0f} images/s, ours {len(entries) / ours:.0f}, ratio {plain / ours:.2f}")

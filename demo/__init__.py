@@ -1,1 +1,1 @@
-"""The whole pipeline on drawn chests, in a throw-away copy of the repository."""
+"""The whole pipeline on synthetic films, in a throw-away copy of the repository."""

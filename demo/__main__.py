@@ -1,4 +1,4 @@
-"""`make demo`: draw chests, train a teacher and its students on them, print how they compare. All figures synthetic.
+"""`make demo`: make synthetic films, train a teacher and its students on them, print how they compare.
 
 `python -m demo NAME` takes the params of demo/NAME.yaml in place of demo/demo.yaml.
 """
@@ -45,7 +45,7 @@ def table(evaluation: dict[str, Any]) -> str:
     """Test AUROC of teacher, baseline and distilled student, and the gain with its interval."""
     models, gain = evaluation["models"], evaluation["comparison"]["gain"]["auroc"]
     films = models["teacher"]["test"]["n"]
-    rows = [f"SYNTHETIC: test AUROC on {films:,} drawn films, which says nothing about real pneumonia."]
+    rows = [f"SYNTHETIC: test AUROC on {films:,} synthetic films, which says nothing about real pneumonia."]
     for name in ("teacher", "baseline", "distilled"):
         rows.append(f"  {name:<10}{models[name]['test']['auroc']:.3f}   {models[name]['parameters']:>10,} parameters")
     interval = f"[{gain['low']:+.3f}, {gain['high']:+.3f}]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,13 @@ from cxr_distill.base.errors import CxrError
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
-ARCHITECTURES = {"residual": "residual", "plain": "three convolutions"}
-STEPS = {
-    "blog": "the blog's student without a teacher",
-    "residual": "residual student",
-    "balanced": "balanced classes",
-    "film quality": "balanced film quality",
-    "batchnorm of images": "BatchNorm of whole films",
-    "learning rate": "our learning rate",
-    "last epoch": "last epoch kept",
-    "blog loss": "distilled with the blog's loss",
-    "our loss": "distilled with our loss",
+WHO = {"alone": "baseline, no teacher", "films": "teacher sees films", "lungs": "teacher sees lungs"}
+"""Who taught a student, as in study/results.json -> in words."""
+PLACES = {
+    "validation_other_frame": "validation films in the other frame",
+    "test_other_frame": "test films in the other frame",
+    "test": "test films as they are",
 }
-"""A step of the ablation in words, where its name in study/params.yaml does not say enough."""
 
 Results = Mapping[str, Any]
 """A parsed JSON file of results."""
@@ -62,94 +55,97 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def answer(study: Results) -> str:
-    """Whether distillation helps, in three paragraphs: the differences, the student, a likely reason."""
-    student = study["students"]["residual-distilled"]
-    times = study["teacher"]["parameters"] / student["parameters"]
-    change = study["differences"]["residual"]["distilled_minus_baseline"]
+    """Whether distillation helps, in two paragraphs: what it changed, and how good the student is."""
+    student, taught = _main(study)
+    times = study["teachers"][study["taught_by"]]["parameters"] / student["parameters"]
+    change = study["size"]["differences"][study["student"]][f"{study['taught_by']}_minus_alone"]
     helped = verdict(
-        change["auroc"],
-        better="Yes, with this recipe.",
+        change["test_other_frame"]["auroc"],
+        better="Yes.",
         worse="No: with this recipe it does harm.",
-        neither="Not measurably, with this recipe.",
+        neither="Not measurably, for the main student.",
     )
-    others = [
-        verdict(
-            change[metric],
-            better=f"It raised {METRICS[metric]}: {interval(change[metric], sign=True)}.",
-            worse=f"It lowered {METRICS[metric]}: {interval(change[metric], sign=True)}.",
-            neither="",
-        )
-        for metric in ("sensitivity", "specificity")
-    ]
     differences = (
-        f"**{helped}** The baseline is the same student without a teacher. Over {student['auroc']['seeds']} seeds, "
-        f"distillation changed the baseline's AUROC by {interval(change['auroc'], sign=True)} and its accuracy by "
-        f"{interval(change['accuracy'], sign=True)}. {' '.join(filter(None, others))}"
+        f"**{helped}** The baseline is the same student without a teacher. Over {taught['test']['auroc']['seeds']} "
+        f"seeds, distillation changed the baseline's AUROC by {interval(change['test']['auroc'], sign=True)} on test "
+        f"films as they are and by {interval(change['test_other_frame']['auroc'], sign=True)} in the *other frame*: "
+        "there a film is moved and scaled so that its lungs lie where those of a film of the other class lie. Its "
+        f"accuracy changed by {interval(change['test']['accuracy'], sign=True)} and "
+        f"{interval(change['test_other_frame']['accuracy'], sign=True)}. On validation films in the other frame, AUROC "
+        f"changed by {interval(change['validation_other_frame']['auroc'], sign=True)}."
     )
     size = (
-        f"The distilled student is {times:.0f} times smaller than its teacher. On the {study['n']} films of the "
-        f"official test split it has AUROC {interval(student['auroc'])} and accuracy {interval(student['accuracy'])} "
-        "(means over seeds; 95% intervals in brackets)."
+        f"The distilled student has {student['parameters']:,} parameters, {times:.0f} times fewer than its teacher, "
+        f"and {student['megabytes']['int8']:.2f} MB in int8. On the {study['n']} films of the official test split it "
+        f"has AUROC {interval(taught['test']['auroc'])} and accuracy {interval(taught['test']['accuracy'])}; in the "
+        f"other frame {interval(taught['test_other_frame']['auroc'])} and "
+        f"{interval(taught['test_other_frame']['accuracy'])} (means over seeds; 95% intervals in brackets)."
     )
-    return "\n\n".join([differences.strip(), size, *_reason(study)])
+    return "\n\n".join([differences, size])
 
 
-def _reason(study: Results) -> list[str]:
-    """Why distillation gave nothing, as far as the differences to the teacher say so; [] where it changed AUROC."""
-    gain = {arch: study["differences"][arch]["distilled_minus_baseline"]["auroc"] for arch in ARCHITECTURES}
-    behind = {arch: study["differences"][arch]["baseline_minus_teacher"] for arch in ARCHITECTURES}
-    changed = not gain["residual"]["low"] <= 0 <= gain["residual"]["high"]
-    if changed or any(behind["residual"][metric]["high"] < 0 for metric in ("auroc", "accuracy")):
-        return []
-    worse = [words for metric, words in METRICS.items() if behind["residual"][metric]["high"] < 0]
+def _main(study: Results) -> tuple[Results, Results]:
+    """The student of params.yaml, and its figures as taught by the main pipeline's teacher."""
+    student = study["size"]["students"][study["student"]]
+    return student, student["by_teacher"][study["taught_by"]]
+
+
+def _where(study: Results, place: str) -> str:
+    """In which cases a teacher raised AUROC, in which it did not, in which it lowered it."""
+    found = study["is_a_teacher_worth_it"][place]
     parts = [
-        "A likely reason: in AUROC and accuracy the baseline is not measurably worse than the teacher. Baseline minus "
-        f"teacher is {interval(behind['residual']['auroc'], sign=True)} in AUROC and "
-        f"{interval(behind['residual']['accuracy'], sign=True)} in accuracy."
-    ]
-    if worse:
-        parts.append(f"The baseline is measurably worse only in {_listed(worse)}.")
-    if behind["plain"]["auroc"]["high"] < 0 and gain["plain"]["low"] <= 0:
-        parts.append(
-            "This is not the whole reason. A simpler student, with three convolutions, is measurably worse than the "
-            "teacher, and distillation gave it no measurable gain in AUROC either: "
-            f"{interval(gain['plain'], sign=True)}."
+        f"{words}: {'; '.join(found[key])}."
+        for key, words in (
+            ("higher", "A teacher raised AUROC"),
+            ("includes_zero", "No measurable change"),
+            ("lower", "It lowered AUROC"),
         )
-    return [" ".join(parts)]
+        if found[key]
+    ]
+    return f"- **When does a teacher pay?** On {PLACES[place]}: {' '.join(parts)}"
 
 
 def seeds_table(study: Results) -> str:
-    """Test metrics of the teacher, and of students as means over their seeds; below it, specificity on validation."""
-    rows = [["teacher", f"{study['teacher']['parameters']:,}", "1", *(interval(study["teacher"][m]) for m in METRICS)]]
-    for arch, words in ARCHITECTURES.items():
-        for kind, name in (("distilled", "distilled student ({})"), ("baseline", "baseline ({}), no teacher")):
-            student = study["students"][f"{arch}-{kind}"]
-            seeds = str(student["auroc"]["seeds"])
-            cells = [interval(student[metric]) for metric in METRICS]
-            rows.append([name.format(words), f"{student['parameters']:,}", seeds, *cells])
-    student = study["students"]["residual-distilled"]
+    """Test metrics of the teacher, and of students with and without it as means over seeds; below it, validation."""
+    kind = study["taught_by"]
+    teacher = study["teachers"][kind]
+    rows = [[f"teacher that sees {kind}", f"{teacher['parameters']:,}", "1", *_scores(teacher)]]
+    for name, student in study["size"]["students"].items():
+        for how in ("alone", kind):
+            each = student["by_teacher"][how]
+            seeds = str(each["test"]["auroc"]["seeds"])
+            rows.append([f"`{name}`: {WHO[how]}", f"{student['parameters']:,}", seeds, *_scores(each)])
+    _, taught = _main(study)
+    change = {
+        metric: taught["validation_other_frame"][metric]["mean"] - taught["validation"][metric]["mean"]
+        for metric in ("accuracy", "auroc")
+    }
     note = (
-        f"On validation films the distilled student (residual) has specificity "
-        f"{interval(student['validation']['specificity'])}, and {interval(student['specificity'])} on test. "
-        "[The limits](#limits) say why."
+        f"The main student is `{study['student']}`. Exchanged frames change its accuracy on validation films by "
+        f"{change['accuracy']:+.3f} and its AUROC by {change['auroc']:+.3f}. As they are, validation films have "
+        f"specificity {interval(taught['validation']['specificity'])}, test films "
+        f"{interval(taught['test']['specificity'])}. [The limits](#limits) say why."
     )
-    return "\n".join([table(["network", "parameters", "seeds", *METRICS.values()], rows), "", note])
+    head = ["network", "parameters", "seeds", "accuracy", "AUROC", "accuracy, other frame", "AUROC, other frame"]
+    return "\n".join([table(head, rows), "", note])
+
+
+def _scores(figures: Results) -> list[str]:
+    places = ("test", "test_other_frame")
+    return [interval(figures[place][metric]) for place in places for metric in ("accuracy", "auroc")]
 
 
 def released(study: Results, evaluation: Results) -> str:
-    """Where the released model, which is that of seed 0, lies among the seeds; and how many films were left out."""
-    test, seeds = evaluation["models"]["distilled"]["test"], study["students"]["residual-distilled"]["by_seed"]
+    """Where the released model, which is that of seed 0, lies among the seeds."""
+    test, seeds = evaluation["models"]["distilled"]["test"], _main(study)[1]["by_seed"]
     places = " ".join(
         f"Its {METRICS[metric]} is {test[metric]:.3f}, {_place(test[metric], seeds[metric])}; the seeds range from "
         f"{min(seeds[metric]):.3f} to {max(seeds[metric]):.3f}."
         for metric in ("accuracy", "auroc")
     )
-    dataset = evaluation["dataset"]
-    films, copies = dataset["images"], dataset["duplicates_kept_out"]
     return (
         f"The released model is that of seed 0. This seed was fixed before any training. {places} Expect the mean of "
-        f"the table, not the figures of this seed. Of the {films:,} films, {films - copies:,} are used. The other "
-        f"{copies} are exact copies of films that are used."
+        "the table, not the figures of this seed."
     )
 
 
@@ -164,29 +160,64 @@ def _place(value: float, values: Sequence[float]) -> str:
 
 
 def study_answers(study: Results) -> str:
-    """The study in short: the blog post taken apart, where a teacher helped, steps, what the film's shape gives."""
+    """The study in short: sizes, labels and views, the blog post taken apart, what films reveal without a network."""
     causes = {name: cause["accuracy"] for name, cause in study["blog"]["causes"].items()}
-    rose, fell, _ = _by_verdict(study)
-    shortcuts, student = study["shortcuts"], "residual-distilled"
-    within, originals = shortcuts["auroc_within_strata"], study["originals"]["all"]
-    changed = originals["n"] * originals["distilled"]["original_and_copy"]["decisions_changed"]["value"]
+    choice, shortcuts = study["size"]["choice"], study["shortcuts"]
+    smallest = study["size"]["students"][choice["smallest"]]
+    without, within = shortcuts["without_a_network"], shortcuts["auroc_within_strata"]
     return "\n".join(
         [
+            _where(study, "test_other_frame"),
+            f"- **How small?** On validation films in the other frame, the smallest student whose mean AUROC lies "
+            f"within the interval of the best has {smallest['parameters']:,} parameters "
+            f"({smallest['megabytes']['int8']:.3f} MB in int8).",
+            *_films(study),
+            *_labels(study),
+            _views(study),
             "- **The blog post** reports accuracy 72% for its student without a teacher and 86% for its distilled one: "
             f"14 points more. Here the same changes give {_points(causes['all_of_it'])} (one seed, threshold 0.5). The "
-            "post's two programs differ in three things. One after the other,",
-            f"  - the learning rate gives {_points(causes['learning_rate'])};",
-            f"  - then distillation gives {_points(causes['then_distillation'])};",
-            f"  - then the teacher's BatchNorm in train mode gives {_points(causes['then_teacher_in_train_mode'])}.",
-            _where_a_teacher_helped(study),
-            f"- **Steps from the blog's recipe to ours** that raised AUROC: {_listed(rose)}. Steps that lowered it: "
-            f"{_listed(fell)}. [All steps](docs/how-it-works.md#what-each-step-changed-on-test).",
-            "- **Shortcuts:** logistic regression on width and height, without pixels, has AUROC "
-            f"{interval(shortcuts['geometry']['auroc'])}. Among films of similar width and height it has "
-            f"{interval(within['geometry'])}, and the distilled student {interval(within[student])}.",
-            f"- **Small copies:** the student decides differently on the original film for {changed:.0f} of the "
-            f"{originals['n']} that were at hand.",
+            "post's two programs differ in three things. One after the other, the learning rate gives "
+            f"{_points(causes['learning_rate'])}, then distillation {_points(causes['then_distillation'])}, then the "
+            f"teacher's BatchNorm in train mode {_points(causes['then_teacher_in_train_mode'])}.",
+            "- **Shortcuts:** logistic regression on the box of the lungs, without pixels, has AUROC "
+            f"{interval(without['boxes']['auroc'])}; on width and height of the file it has "
+            f"{interval(without['geometry']['auroc'])}. Among films of similar width and height that falls to "
+            f"{interval(within['geometry'])}, and the distilled student has {interval(within['distilled'])}.",
         ]
+    )
+
+
+def _films(study: Results) -> list[str]:
+    """A bullet on what a teacher of lungs adds to one of films, if any student has both."""
+    found = [
+        f"`{name}` {interval(pairs['lungs_minus_films']['test_other_frame']['auroc'], sign=True)}"
+        for name, pairs in study["size"]["differences"].items()
+        if "lungs_minus_films" in pairs
+    ]
+    words = "A teacher that sees lungs, instead of one that sees films as the student does, changes AUROC on"
+    return [f"- **Lungs or films?** {words} {PLACES['test_other_frame']}: {'; '.join(found)}."] if found else []
+
+
+def _labels(study: Results) -> list[str]:
+    """One bullet for every share of labels below all."""
+    return [
+        f"- **{percent}% of the patients labelled** ({each['films']:,} films): with a teacher of the same labels, "
+        f"AUROC on test films in the other frame is {interval(each['taught']['test_other_frame']['auroc'])}; alone it "
+        f"is {interval(each['alone']['test_other_frame']['auroc'])}."
+        for percent, each in study["labels"]["shares"].items()
+        if each["share"] < 1
+    ]
+
+
+def _views(study: Results) -> str:
+    gain = {
+        key: study["regime"][key]["taught_minus_alone"]["test_other_frame"]["auroc"] for key in ("no_views", "views")
+    }
+    alone = study["regime"]["views_minus_no_views"]["alone"]["test_other_frame"]["auroc"]
+    return (
+        f"- **Views:** without them, as in the blog post, a teacher changes AUROC in the other frame by "
+        f"{interval(gain['no_views'], sign=True)}; with them by {interval(gain['views'], sign=True)}. Views change the "
+        f"student alone by {interval(alone, sign=True)}."
     )
 
 
@@ -196,72 +227,28 @@ def _points(difference: Results) -> str:
     return f"{middle} points [{low}, {high}]"
 
 
-def _where_a_teacher_helped(study: Results) -> str:
-    """One bullet that reconciles the study with the headline: what a teacher did to AUROC in each recipe."""
-    verdicts = {"better": "raised", "worse": "lowered", "neither": "did not measurably change"}
-    blog = study["blog"]["causes"]["then_distillation"]["auroc"]
-    steps = {_step(name): cell["step"]["auroc"] for name, cell in study["ablation"].items() if "step" in cell}
-    raised = [
-        f"the step *{name}* raised it by {interval(step, sign=True)} over the step before"
-        for name, step in steps.items()
-        if name.startswith("distilled") and step["low"] > 0
-    ]
-    full = study["differences"]["residual"]["distilled_minus_baseline"]["auroc"]
-    seeds = study["students"]["residual-distilled"]["auroc"]["seeds"]
-    return (
-        f"- **When a teacher helps:** with the blog's recipe it {verdict(blog, **verdicts)} AUROC: "
-        f"{interval(blog, sign=True)}. With our choices and a short schedule, "
-        f"{_listed(raised) if raised else 'no step of distillation measurably raised it'}. These are one seed each. "
-        f"With our full recipe, over {seeds} seeds, it {verdict(full, **verdicts)} AUROC."
-    )
-
-
-def _by_verdict(study: Results) -> tuple[list[str], list[str], list[str]]:
-    """Steps of the ablation whose interval of AUROC lies above 0, below 0, or includes it."""
-    found: dict[str, list[str]] = {"rose": [], "fell": [], "neither": []}
-    for name, cell in list(study["ablation"].items())[1:]:
-        found[verdict(cell["step"]["auroc"], better="rose", worse="fell", neither="neither")].append(_step(name))
-    return found["rose"], found["fell"], found["neither"]
-
-
-def _step(name: str) -> str:
-    words = re.sub(r"^ablation_\d+_", "", name).replace("_", " ")
-    return STEPS.get(words, words)
-
-
-def ablation(study: Results) -> str:
-    """What each step from the blog's recipe to ours changed on test, which helped and which hurt."""
-    steps = list(study["ablation"].items())
+def reads(evaluation: Results) -> str:
+    """AUROC on validation films as they are and changed: what the networks of the pipeline read."""
+    changes = {
+        "other_frame": "other frame",
+        "mean_frame": "mean frame",
+        "lungs_greyed": "lungs greyed out",
+        "lungs_only": "lungs only",
+    }
     rows = []
-    for name, cell in steps:
-        change = [
-            interval(cell["step"][metric], sign=True) if "step" in cell else "" for metric in ("auroc", "accuracy")
+    for name in ("teacher", "baseline", "distilled"):
+        figures = evaluation["models"][name]["validation"]
+        cells = [
+            interval(figures["frames"][change]["auroc"]) if change in figures["frames"] else "" for change in changes
         ]
-        then = [f"{cell['test'][metric]['value']:.2f}" for metric in ("sensitivity", "specificity")]
-        rows.append([_step(name), *change, *then])
-    rose, fell, neither = _by_verdict(study)
-    head = [
-        "step",
-        "change of AUROC",
-        "change of accuracy",
-        "sensitivity after this step",
-        "specificity after this step",
-    ]
-    seeds = {cell["seeds"] for _, cell in steps[:-1]}
-    return "\n".join(
-        [
-            table(head, rows),
-            "",
-            f"- AUROC rose (interval above 0): {_listed(rose)}.",
-            f"- AUROC fell (interval below 0): {_listed(fell)}.",
-            f"- No measurable change of AUROC (the interval includes 0): {_listed(neither)}.",
-            f"- Every line but the last has a short schedule and {max(seeds)} seed. Its interval is over patients, so "
-            "it leaves out what another seed would give.",
-            f"- The last line is the mean over {steps[-1][1]['seeds']} seeds. So its change mixes the longer schedule "
-            "with the choice of seeds.",
-        ]
+        share = f"{figures['activation_in_lungs']:.0%}" if "activation_in_lungs" in figures else ""
+        rows.append([name, interval({"value": figures["auroc"], **figures["ci95"]["auroc"]}), *cells, share])
+    head = ["network", "film as it is", *changes.values(), "evidence within the lung box"]
+    found, missing = evaluation["lungs"], sum(evaluation["lungs"]["without_a_published_box"].values())
+    note = (
+        f"The lung finder has {found['parameters']:,} parameters. On {found['validation']['n']} validation films its "
+        f"boxes overlap with the published ones at a mean IoU (intersection over union) of "
+        f"{found['validation']['mean_iou']:.3f}; on the worst twentieth of the films it is "
+        f"{found['validation']['mean_iou_of_worst_twentieth']:.3f}. Of all films, {missing} need it."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
+    return "\n".join([table(head, rows), "", note])

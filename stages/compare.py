@@ -17,25 +17,38 @@ def main() -> None:
 
     from cxr_distill.base.files import write_bytes, write_json, write_table
     from cxr_distill.base.tables import read_csv, read_index
+    from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.metrics import confusion_rows, reliability
-    from cxr_distill.evaluation.predictions import COLUMNS, scored_split
+    from cxr_distill.evaluation.predictions import COLUMNS, OTHER_FRAME, scored_split
     from cxr_distill.report.comparison import comparison_picture, comparison_report
     from cxr_distill.report.curves import precision_recall_curves, roc_curves
-    from cxr_distill.report.differences import MODELS, differences, geometry_only, shown, temperature_table
+    from cxr_distill.report.differences import (
+        MODELS,
+        box_share,
+        boxes_only,
+        differences,
+        geometry_only,
+        shown,
+        temperature_table,
+    )
 
     names = [*MODELS, *sets]
     made = [*Path("predictions").glob("*.csv"), *Path("evaluation").glob("*.json")]
     if stray := sorted(str(path) for path in made if path.stem not in names):
-        raise CxrError(f"params.yaml has no model of this name; delete {', '.join(stray)}")
+        raise CxrError(f"files of models that params.yaml does not name; delete {', '.join(stray)}")
     tables = {name: read_csv(Path(f"predictions/{name}.csv"), COLUMNS) for name in names}
     models = {name: scored_split(table, "test") for name, table in tables.items()}
-    compared = differences(models, resamples=params.bootstrap_resamples, seed=params.seed)
+    other_frame = {name: scored_split(tables[name], "test", OTHER_FRAME) for name in MODELS}
+    compared = differences(models, other_frame, resamples=params.bootstrap_resamples, seed=params.seed)
+    films = {split: read_tensors(Path(f"data/film/{split}.safetensors"))[0] for split in ("train", "val", "test")}
+    compared["boxes_only"], compared["box_share"] = boxes_only(films), box_share(films)
     if geometry := geometry_only(read_index(Path("data/index.csv"))):
         compared["geometry_only"] = geometry
     evaluation = {
         "dataset": json.loads(Path("data/dataset.json").read_text()),
         "models": {name: json.loads(Path(f"evaluation/{name}.json").read_text()) for name in names},
         "comparison": compared,
+        "lungs": json.loads(Path("data/lungs.json").read_text()),
     }
     report = comparison_report(evaluation, synthetic=synthetic)
     roc = roc_curves(models)

@@ -9,7 +9,7 @@ from cxr_distill.nets.student.params import StudentParams
 from stages import load_params, note_finished, resume_folder, run
 
 TEACHER = Path("models/teacher.safetensors")
-TRAIN = Path("data/tensors/train.safetensors")
+TRAIN = Path("data/film/train.safetensors")
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     balance = load_params("balance", BalanceParams)
     trainer = load_params("trainer", TrainerParams)
 
-    from cxr_distill.base.files import write_table
+    from cxr_distill.base.files import file_sha256, write_table
     from cxr_distill.distill.targets import read_soft_targets, target_key
     from cxr_distill.distill.task import DistillationTask
     from cxr_distill.nets.common.layers import write_weights
@@ -30,8 +30,8 @@ def main() -> None:
     from cxr_distill.training.data import read_images
     from cxr_distill.training.loop import fit
 
-    train, val = read_images(TRAIN), read_images(Path("data/tensors/val.safetensors"))
-    key = target_key(teacher=TEACHER, train=TRAIN, views=views)
+    train, val = read_images(TRAIN), read_images(Path("data/film/val.safetensors"))
+    key = target_key(teacher=TEACHER, films=file_sha256(TRAIN), views=views)
     targets = read_soft_targets(Path("data/soft_targets.safetensors"), key, count=soft.count)
     task = DistillationTask(build_student(params), params, distill)
     run_name = name or "distilled"

@@ -22,41 +22,63 @@ def main() -> None:
     folder = Path("models") if name in ("teacher", "baseline", "distilled") else Path("models/sets")
     weights = folder / f"{name}.safetensors"
 
+    from dataclasses import replace
+
     import pandas as pd
 
+    from cxr_distill.base.classes import p_pneumonia
     from cxr_distill.base.files import file_sha256, write_bytes, write_json, write_table
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation import metrics
     from cxr_distill.evaluation.examples import example_picture
+    from cxr_distill.evaluation.frames import share_in_lungs, variants
     from cxr_distill.evaluation.predictions import predictions_table, scored_split
+    from cxr_distill.nets.common.activation import activation_maps, enlarged, has_activation_maps
     from cxr_distill.nets.common.layers import count_parameters, load_weights, read_trained
     from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.nets.teacher.network import load_teacher
 
+    sees = "film"
     if name == "teacher":
-        net = load_teacher(teacher, weights)
+        net, sees = load_teacher(teacher, weights), teacher.sees
     else:
         net = build_student(student)
         load_weights(net, weights)
     index = read_index(Path("data/index.csv"))
-    images = {}
-    tables = []
+    images, tables, variants_of, activation = {}, [], {}, {}
     for split in ("val", "test"):
-        tensors, _ = read_tensors(Path(f"data/tensors/{split}.safetensors"))
-        images[split] = tensors["images"]
-        logits = predict_logits(net, tensors["images"])
-        tables.append(predictions_table(index, split=split, labels=tensors["labels"], logits=logits))
+        tensors, _ = read_tensors(Path(f"data/{sees}/{split}.safetensors"))
+        images[split], labels = tensors["images"], tensors["labels"]
+        logits = predict_logits(net, images[split])
+        changed = {}
+        if sees == "film":
+            made = variants(images[split], tensors["boxes"], labels, seed=params.seed)
+            changed = {variant: predict_logits(net, pixels) for variant, pixels in made.items()}
+            if has_activation_maps(net):
+                maps = enlarged(activation_maps(net, images[split])[0], images[split].shape[-1])
+                activation[split] = {"activation_in_lungs": metrics.rounded(share_in_lungs(maps, tensors["boxes"]))}
+        # Lungs that are cut out of a film are the same in whatever frame the film is.
+        other_frame = changed.get("other_frame", logits)
+        table = predictions_table(index, split=split, labels=labels, logits=logits, other_frame=other_frame)
+        tables.append(table)
+        variants_of[split] = {"other_frame": other_frame, **changed}
     predictions = pd.concat(tables)
     val, test = scored_split(predictions, "val"), scored_split(predictions, "test")
     threshold = metrics.threshold_for_sensitivity(val, params.sensitivity_target)
-    figures = {
-        split: metrics.evaluate(
-            scored, resamples=params.bootstrap_resamples, seed=params.seed, validation_threshold=threshold
-        )
-        for split, scored in (("validation", val), ("test", test))
-    }
+    figures = {}
+    for split, name_of_split, scored in (("val", "validation", val), ("test", "test", test)):
+        resampling = {"resamples": params.bootstrap_resamples, "seed": params.seed}
+        by_variant = {
+            variant: replace(scored, probabilities=p_pneumonia(logits))
+            for variant, logits in variants_of[split].items()
+        }
+        figures[name_of_split] = {
+            **metrics.evaluate(scored, validation_threshold=threshold, **resampling),
+            "frames": metrics.frame_figures(scored, by_variant, **resampling),
+            **activation.get(split, {}),
+        }
 
     write_table(PREDICTIONS / f"{name}.csv", predictions)
     network = {

@@ -16,11 +16,15 @@ def main() -> None:
     student = load_params("student", StudentParams)
     synthetic = synthetic_data()
 
+    import numpy as np
+
+    from cxr_distill.base.classes import p_pneumonia
     from cxr_distill.base.files import file_sha256, write_bytes, write_json
-    from cxr_distill.base.tables import read_csv
+    from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.evaluation.predictions import COLUMNS, scored_split
+    from cxr_distill.evaluation.metrics import Scored
     from cxr_distill.nets.common.layers import load_weights
+    from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.release.build import check_release, make_release
     from cxr_distill.release.card import model_card
@@ -28,22 +32,27 @@ def main() -> None:
     net = build_student(student)
     load_weights(net, WEIGHTS)
     images = {
-        split: read_tensors(Path(f"data/tensors/{split}.safetensors"))[0]["images"]
-        for split in ("train", "val", "test")
+        split: read_tensors(Path(f"data/film/{split}.safetensors"))[0]["images"] for split in ("train", "val", "test")
     }
-    predictions = read_csv(Path("predictions/distilled.csv"), COLUMNS)
+    index = read_index(Path("data/index.csv"))
+
+    def scored(split: str) -> Scored:
+        rows = index[index.split == split]
+        sick = (rows.label == "PNEUMONIA").to_numpy(np.int64)
+        return Scored(sick, p_pneumonia(predict_logits(net, images[split])), rows.patient.to_numpy(str))
+
     dataset = json.loads(Path("data/dataset.json").read_text())
     evaluation = json.loads(Path("evaluation/distilled.json").read_text())
     files, facts = make_release(
         net,
         images["train"],
         images["val"],
-        scored_split(predictions, "val"),
+        scored("val"),
         params,
         dataset_sha256=dataset["archive_sha256"],
         weights_sha256=file_sha256(WEIGHTS),
     )
-    checked = check_release(files, images["val"], images["test"], scored_split(predictions, "test"), params)
+    checked = check_release(files, images["val"], images["test"], scored("test"), params)
 
     for name, content in files.items():
         write_bytes(RELEASE / name, content)

@@ -7,7 +7,6 @@ from cxr_distill.nets.teacher.params import TeacherParams
 from stages import load_params, run
 
 TEACHER = Path("models/teacher.safetensors")
-TRAIN = Path("data/tensors/train.safetensors")
 
 
 def main() -> None:
@@ -18,6 +17,7 @@ def main() -> None:
 
     import torch
 
+    from cxr_distill.base.files import file_sha256
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.distill.targets import target_key, write_soft_targets
     from cxr_distill.nets.common.precision import processor, resolved
@@ -25,13 +25,16 @@ def main() -> None:
     from cxr_distill.nets.teacher.soft_targets import make_soft_targets
     from cxr_distill.training.sampling import balanced_order
 
-    train, _ = read_tensors(TRAIN)
+    path = Path(f"data/{teacher.sees}/train.safetensors")
+    train, made_of = read_tensors(path)
     rows = balanced_order(torch.from_numpy(train["labels"]), seed=0, epoch=0)
     precision = resolved(trainer.precision)
     print(f"precision: {precision} on {processor()}", flush=True)
     net = load_teacher(teacher, TEACHER)
-    logits = make_soft_targets(net, train["images"], rows, views, count=params.count, precision=precision)
-    key = target_key(teacher=TEACHER, train=TRAIN, views=views)
+    logits = make_soft_targets(
+        net, train["images"], rows, views, count=params.count, boxes=train.get("boxes"), precision=precision
+    )
+    key = target_key(teacher=TEACHER, films=made_of.get("films") or file_sha256(path), views=views)
     write_soft_targets(Path("data/soft_targets.safetensors"), logits, key)
 
 

@@ -24,7 +24,7 @@ def main() -> None:
     from cxr_distill.training.loop import fit
     from cxr_distill.training.task import CrossEntropyTask
 
-    train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
+    train, val = (read_images(Path(f"data/film/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_student(params), params)
     history = fit(task, train, val, views, balance, trainer, view_count=soft.count, resume=resume_folder("baseline"))
     write_weights(task.net, WEIGHTS, trained=trained_with(trainer))

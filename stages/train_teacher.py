@@ -23,7 +23,7 @@ def main() -> None:
     from cxr_distill.training.loop import fit
     from cxr_distill.training.task import CrossEntropyTask
 
-    train, val = (read_images(Path(f"data/tensors/{split}.safetensors")) for split in ("train", "val"))
+    train, val = (read_images(Path(f"data/{params.sees}/{split}.safetensors")) for split in ("train", "val"))
     task = CrossEntropyTask(build_teacher(params), params)
     history = fit(task, train, val, views, balance, trainer, resume=resume_folder("teacher"), low_memory=True)
     write_weights(task.net, WEIGHTS, trained=trained_with(trainer))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -37,25 +36,6 @@ def ran(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
 
-def int8_model(content: bytes) -> Any:
-    """The released int8 model: as `cxr-screen` opens it where its answers are right, which is with VNNI or without x86.
-
-    Elsewhere onnxruntime's default sums of 8-bit products overflow (docs/screening.md says so). There this opens the
-    file with the option that prevents it, so that the file itself is tested on every processor.
-    """
-    import onnxruntime
-
-    from cxr_distill.screen.session import Model
-
-    model = Model(content)
-    cpu = Path("/proc/cpuinfo")
-    if platform.machine() in ("x86_64", "AMD64") and not (cpu.exists() and "vnni" in cpu.read_text()):
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        model.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return model
-
-
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A Git and DVC repository in which the whole pipeline has run on phantoms and is committed; each worker's own."""
@@ -85,7 +65,7 @@ def drawn_tensors() -> NDArray[np.uint8]:
 
     names = ["IM-1.jpeg", "person1_bacteria_1.jpeg", "person1_virus_1.jpeg"]
     films = (draw_film(names[number % 3], np.random.default_rng(number)) for number in range(240))
-    return np.stack([decode(film, size=32).pixels for film in films])
+    return np.stack([decode(film.jpeg, size=32).pixels for film in films])
 
 
 @pytest.fixture(scope="session")

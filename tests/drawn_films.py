@@ -26,7 +26,7 @@ from cxr_distill.data.phantom import draw_film
 
 def chest(seed: int = 0) -> np.ndarray:
     """Grey levels of a drawn chest, uint8, from 0 to 255."""
-    grey = np.asarray(Image.open(BytesIO(draw_film("IM-1.jpeg", np.random.default_rng(seed)))).convert("L"), float)
+    grey = np.asarray(Image.open(BytesIO(draw_film("IM-1.jpeg", np.random.default_rng(seed)).jpeg)).convert("L"), float)
     return ((grey - grey.min()) / np.ptp(grey) * 255).round().astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""The students of the study: nothing is lost when a worker dies, and nothing stale is ever taken for a result."""
+"""The networks of the study: nothing is lost when a worker dies, and nothing stale is ever taken for a result."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -26,59 +28,95 @@ from cxr_distill.base.params import parse
 from cxr_distill.base.tensors import write_tensors
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.nets.common.layers import write_weights
+from cxr_distill.nets.common.params import ViewParams
 from cxr_distill.nets.common.views import draw_view, network_input
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
+from cxr_distill.nets.teacher.params import TeacherParams
 from cxr_distill.study.cells import cluster, keys
-from cxr_distill.study.cells.cluster import Inputs, input_of, train_cells
+from cxr_distill.study.cells.cluster import Input, Inputs, input_of, keys_of, train_cells
 from cxr_distill.study.cells.keys import cell_key, code_hash, environment
-from cxr_distill.study.cells.network import cell_images
+from cxr_distill.study.cells.network import pooled, seen, train_alone
 from cxr_distill.study.cells.store import default_store, open_store, read_cell, write_folder
-from cxr_distill.study.cells.taught import collapse, teacher_modes
-from cxr_distill.study.params import (
-    AloneCell,
-    Base,
-    TaughtCell,
-    cells_of,
-    check_questions,
-    families_of,
-    no_views,
-    setting_of,
-)
+from cxr_distill.study.cells.taught import collapse, train_taught
+from cxr_distill.study.cells.teacher import by_mode, train_teacher
+from cxr_distill.study.params import Study, read_study
+from cxr_distill.study.plan.jobs import LONGEST, Base, jobs_of, no_views
+from cxr_distill.study.plan.labels import labelled_films
+from cxr_distill.study.plan.matrix import Main, Student, Teacher, by_seed, cells_of, main_student
+from cxr_distill.study.plan.settings import Job, StudentSetting, TeacherSetting
+from cxr_distill.training.data import Images
 
 OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")
-BASE = Base(student=STUDENT, views=VIEWS, balance=BALANCE, precision="32-true", view_count=2)
-
-
-def cell(kind: str = "baseline", seed: int = 0, **changes: Any) -> AloneCell | TaughtCell:
-    values = {"group": "seeds", "arch": "plain", "channels": [4, 8, 8], "seed": seed, **changes}
-    return AloneCell(**values) if kind == "baseline" else TaughtCell(**{"distill": OURS, **values})
-
-
-SETTINGS = {
-    name: setting_of(name, each, BASE)
-    for name, each in {
-        "alone": cell(seed=1),
-        "pooled": cell(seed=2, pool=2, classes=2),
-        "taught": cell("distilled", 1),
-        "whole": cell("distilled", 2, views=False, teacher_mode="train"),
-        "longer": cell("distilled", 3, epochs=30),
-        "longest": cell("distilled", 4, epochs=60),
-    }.items()
+MAIN = Main(STUDENT, "lungs", OURS)
+BASE = Base(
+    student=STUDENT,
+    teacher=TEACHER.model_copy(update={"sees": "lungs", "epochs": 1}),
+    views=VIEWS,
+    balance=BALANCE,
+    precision="32-true",
+    view_count=2,
+    frame_seed=0,
+)
+QUESTIONS: dict[str, Any] = {
+    "study": {"strata": 3},
+    "students": {"main": {"arch": "plain", "channels": [4, 8, 8]}, "small": {"arch": "plain", "channels": [4, 4, 4]}},
+    "size": {"main": {"seeds": 2, "teachers": ["lungs"]}, "small": {"seeds": 2, "teachers": ["films", "lungs"]}},
+    "labels": {"student": "small", "shares": [0.5], "seeds": 2},
+    "regime": {"student": "small", "seeds": 2},
+    "grid": {"student": "small", "alpha": [0.5, 0.9], "temperature": [4.0]},
+    "blog": {
+        "student": "small",
+        "learning_rates": [1e-5, 1e-3],
+        "distill": {"alpha": 0.25, "temperature": 1.0, "loss": "blog"},
+        "classes": 2,
+        "pool": 2,
+        "epochs": 1,
+        "keep": "best",
+        "balance": {"classes": False, "film_quality": 0.0, "batchnorm": "views", "widths": [], "frames": 0},
+    },
 }
+
+
+def asked(folder: Path, **changes: Any) -> Study:
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump({**QUESTIONS, **changes}))
+    return read_study(path)
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
+    """One cell of every kind, teachers with their students."""
+    study = asked(tmp_path_factory.mktemp("asked"))
+    every = jobs_of(cells_of(study, MAIN), study, BASE)
+    names = ("size_small_alone_1", "size_small_films_0", "size_small_lungs_0", "labels_50_alone_0",
+             "labels_50_taught_0", "regime_taught_0", "blog_high_train", "teacher_films", "teacher_labels_50",
+             "teacher_whole")  # fmt: skip
+    return {name: every[name] for name in names}
+
+
+def with_boxes(split: Images) -> Images:
+    random = np.random.default_rng(len(split.labels))
+    low, high = random.uniform(0, 0.3, (len(split.labels), 2)), random.uniform(0.6, 1, (len(split.labels), 2))
+    return replace(split, boxes=np.concatenate([low, high], axis=1).astype(np.float32))
+
+
+FILMS = {"train": with_boxes(TRAIN), "val": with_boxes(VAL), "test": with_boxes(images(24, 2))}
+LABELLED = np.arange(48) % 4 < 2
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     folder = tmp_path_factory.mktemp("inputs")
-    for name, split in (("train", TRAIN), ("val", VAL), ("test", images(24, 2))):
-        write_tensors(folder / name, {"images": split.pixels, "labels": split.labels})
-    logits = np.random.default_rng(0).normal(size=(2, len(TRAIN.labels), 3)).astype(np.float32)
+    for split, each in FILMS.items():
+        write_tensors(folder / f"film_{split}", {"images": each.pixels, "labels": each.labels, "boxes": each.boxes})
+        write_tensors(folder / f"lungs_{split}", {"images": 255 - each.pixels, "labels": each.labels})
+    logits = np.random.default_rng(0).normal(size=(2, 48, 3)).astype(np.float32)
     write_tensors(folder / "soft_targets", {"logits": logits})
     write_weights(build_teacher(TEACHER), folder / "teacher")
-    splits = {split: input_of(folder / split) for split in cluster.SPLITS}
-    return Inputs(splits, input_of(folder / "soft_targets"), input_of(folder / "teacher"), TEACHER)
+    files = {sees: {split: input_of(folder / f"{sees}_{split}") for split in FILMS} for sees in ("film", "lungs")}
+    return Inputs(files, input_of(folder / "soft_targets"), input_of(folder / "teacher"), {0.5: LABELLED})
 
 
 def dask(*command: str) -> subprocess.Popen[bytes]:
@@ -106,13 +144,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
 
 
 @pytest.fixture(scope="module")
-def one_worker(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store after all settings were trained by a cluster of this machine with one worker."""
+def one_worker(jobs: dict[str, Job], inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store after all jobs were done by a cluster of this machine with one worker."""
     store = tmp_path_factory.mktemp("one")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "CPU_COUNT", 1)
-        done, trained = train_cells(SETTINGS, inputs, store)
-    assert set(done) == set(SETTINGS) and trained["processor"].endswith("1 thread")
+        done, trained = train_cells(jobs, inputs, store)
+    assert set(done) == set(jobs) and trained["processor"].endswith("1 thread")
     return store
 
 
@@ -121,58 +159,102 @@ def content(store: Path) -> dict[str, bytes]:
 
 
 def test_a_worker_killed_in_the_middle_costs_nothing_and_changes_no_byte(
-    inputs: Inputs, one_worker: Path, running: SimpleNamespace, tmp_path: Path
+    jobs: dict[str, Job], inputs: Inputs, one_worker: Path, running: SimpleNamespace, tmp_path: Path
 ) -> None:
     left: list[int] = []
 
     def kill() -> None:
-        while not list(tmp_path.glob("*.safetensors")):
+        # Its teachers are done by then, and their students under way.
+        while len(list(tmp_path.glob("*.safetensors"))) < 4:
             time.sleep(0.02)
-        left.append(len(SETTINGS) - len(list(tmp_path.glob("*.safetensors"))))
+        left.append(len(jobs) - len(list(tmp_path.glob("*.safetensors"))))
         running.workers[0].send_signal(signal.SIGKILL)
 
     killer = Thread(target=kill)
     killer.start()
-    train_cells(SETTINGS, inputs, tmp_path, scheduler=running.address)
+    train_cells(jobs, inputs, tmp_path, scheduler=running.address)
     killer.join()
     assert left[0] > 1 and running.workers[0].wait() == -signal.SIGKILL and running.workers[1].poll() is None
-    assert content(tmp_path) == content(one_worker) and len(content(tmp_path)) == len(SETTINGS)
+    assert content(tmp_path) == content(one_worker) and len(content(tmp_path)) == len(jobs)
 
 
 def test_one_changed_cell_trains_one_and_a_damaged_file_is_trained_again(
-    inputs: Inputs, one_worker: Path, running: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    jobs: dict[str, Job],
+    inputs: Inputs,
+    one_worker: Path,
+    running: SimpleNamespace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
-    changed = {**SETTINGS, "alone": setting_of("alone", cell(seed=7), BASE)}
-    train_cells(changed, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 5 of 6 are in" in capsys.readouterr().out
-    damaged, cut = (tmp_path / name for name in sorted(content(one_worker))[:2])
+    name = "size_small_alone_1"
+    train_cells({**jobs, name: slower(jobs[name], 1e-4)}, inputs, tmp_path, scheduler=running.address)
+    assert "cells: 9 of 10 are in" in capsys.readouterr().out
+    where = keys_of(jobs, inputs, environment())
+    damaged, cut = (tmp_path / f"{where[name]}.safetensors" for name in ("blog_high_train", "regime_taught_0"))
     damaged.write_bytes(damaged.read_bytes()[:-1] + bytes([damaged.read_bytes()[-1] ^ 1]))
     cut.write_bytes(cut.read_bytes()[:100])
-    train_cells(SETTINGS, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 4 of 6 are in" in capsys.readouterr().out
+    train_cells(jobs, inputs, tmp_path, scheduler=running.address)
+    assert "cells: 8 of 10 are in" in capsys.readouterr().out
     assert content(one_worker).items() <= content(tmp_path).items()
 
 
-def test_a_cell_that_fails_is_named_and_the_others_are_kept(
-    inputs: Inputs, running: SimpleNamespace, tmp_path: Path
+def slower(job: Job, learning_rate: float) -> Job:
+    """The same job with another learning rate."""
+    assert isinstance(job.setting, StudentSetting | TeacherSetting)
+    part = "student" if isinstance(job.setting, StudentSetting) else "teacher"
+    fit = getattr(job.setting, part).model_copy(update={"learning_rate": learning_rate})
+    return replace(job, setting=job.setting.model_copy(update={part: fit}))
+
+
+def test_a_changed_teacher_costs_its_students_and_one_from_the_store_is_not_trained_again(
+    jobs: dict[str, Job],
+    inputs: Inputs,
+    one_worker: Path,
+    running: SimpleNamespace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bad = setting_of("diverges", cell(learning_rate=1e30, epochs=1), BASE)
-    few = {"diverges": bad, "pooled": SETTINGS["pooled"]}
-    with pytest.raises(CxrError, match=r"^cell diverges: the loss became NaN") as caught:
+    shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
+    changed = {**jobs, "teacher_films": slower(jobs["teacher_films"], 1e-4)}
+    done, _ = train_cells(changed, inputs, tmp_path, scheduler=running.address)
+    assert "cells: 8 of 10 are in" in capsys.readouterr().out
+    before, _ = train_cells(jobs, inputs, tmp_path, scheduler=running.address)
+    assert "cells: 10 of 10 are in" in capsys.readouterr().out
+    assert not np.array_equal(done["size_small_films_0"]["val"], before["size_small_films_0"]["val"])
+    taught = tmp_path / f"{keys_of(jobs, inputs, environment())['labels_50_taught_0']}.safetensors"
+    taught.unlink()
+    train_cells(jobs, inputs, tmp_path, scheduler=running.address)
+    assert "cells: 9 of 10 are in" in capsys.readouterr().out
+    assert content(one_worker).items() <= content(tmp_path).items()
+
+
+def test_a_cell_that_fails_is_named_with_its_students_and_the_others_are_kept(
+    jobs: dict[str, Job], inputs: Inputs, running: SimpleNamespace, tmp_path: Path
+) -> None:
+    few = {
+        name: jobs[name] for name in ("teacher_films", "size_small_films_0", "size_small_alone_1", "blog_high_train")
+    }
+    few |= {"teacher_whole": jobs["teacher_whole"], "teacher_films": slower(jobs["teacher_films"], 1e30)}
+    few["size_small_alone_1"] = slower(few["size_small_alone_1"], 1e30)
+    with pytest.raises(CxrError, match=r"^cell size_small_alone_1: the loss became NaN") as caught:
         train_cells(few, inputs, tmp_path, scheduler=running.address)
-    assert "\n" not in str(caught.value) and len(content(tmp_path)) == 1
+    assert "; cell teacher_films: the loss became NaN" in str(caught.value)
+    assert str(caught.value).endswith("(nobody taught size_small_films_0)") and "\n" not in str(caught.value)
+    assert len(content(tmp_path)) == 2
 
 
 def test_workers_that_loaded_other_code_or_files_are_refused(
-    inputs: Inputs, running: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: dict[str, Job],
+    inputs: Inputs,
+    running: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    forged = {**inputs.splits, "val": cluster.Input(inputs.splits["val"].path, "0" * 64)}
+    forged = changed(inputs, "film", "val", Input(inputs.images["film"]["val"].path, "0" * 64))
     with pytest.raises(CxrError, match="has changed, or is another file"):
-        one = {"pooled": SETTINGS["pooled"]}
-        train_cells(
-            one, Inputs(forged, inputs.soft_targets, inputs.teacher, TEACHER), tmp_path, scheduler=running.address
-        )
+        one = {"alone": jobs["size_small_alone_1"]}
+        train_cells(one, forged, tmp_path, scheduler=running.address)
     own = environment()
     assert cluster.common_environment([{**own, "processor": "other"}], own)["processor"] == "other"
     with pytest.raises(CxrError, match="use workers of one kind"):
@@ -181,56 +263,66 @@ def test_workers_that_loaded_other_code_or_files_are_refused(
         cluster.common_environment([{**own, "code": {}}], own)
     monkeypatch.setattr(cluster, "PATIENCE", 1)
     with pytest.raises(CxrError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        train_cells(SETTINGS, inputs, tmp_path, scheduler="tcp://127.0.0.1:9")
+        train_cells(jobs, inputs, tmp_path, scheduler="tcp://127.0.0.1:9")
     assert content(tmp_path) == {}
 
 
-def stale(inputs: Inputs, changed: Inputs) -> set[str]:
-    where = environment()
-    return {
-        name
-        for name, setting in SETTINGS.items()
-        if cell_key(setting, inputs.of(setting), where) != cell_key(setting, changed.of(setting), where)
-    }
+def changed(inputs: Inputs, sees: str, split: str, file: Input) -> Inputs:
+    return replace(inputs, images={**inputs.images, sees: {**inputs.images[sees], split: file}})
 
 
-def test_another_input_makes_the_cells_stale_that_are_made_from_it(inputs: Inputs) -> None:
-    other = cluster.Input(Path("other"), "1" * 64)
-    taught = {name for name, setting in SETTINGS.items() if setting.teacher}
-    test = {**inputs.splits, "test": other}
-    assert stale(inputs, Inputs(test, inputs.soft_targets, inputs.teacher, TEACHER)) == set(SETTINGS)
-    assert stale(inputs, Inputs(inputs.splits, other, inputs.teacher, TEACHER)) == taught - {"whole"}
-    assert stale(inputs, Inputs(inputs.splits, inputs.soft_targets, other, TEACHER)) == {"whole"}
+def test_another_input_makes_the_cells_stale_that_are_made_from_it(jobs: dict[str, Job], inputs: Inputs) -> None:
+    other, where = Input(Path("other"), "1" * 64), environment()
+
+    def stale(made_from: Inputs) -> set[str]:
+        before, after = keys_of(jobs, inputs, where), keys_of(jobs, made_from, where)
+        return {name for name in jobs if before[name] != after[name]}
+
+    few_labels = {"teacher_labels_50", "labels_50_taught_0"}
+    of_whole = {"teacher_whole", "regime_taught_0", "blog_high_train"}
+    assert stale(changed(inputs, "film", "test", other)) == set(jobs) - {"teacher_labels_50", "teacher_whole"}
+    assert stale(changed(inputs, "lungs", "val", other)) == few_labels
+    assert stale(changed(inputs, "lungs", "train", other)) == few_labels | of_whole
+    assert stale(replace(inputs, soft_targets=other)) == {"size_small_lungs_0"}
+    assert stale(replace(inputs, weights=other)) == of_whole
+    assert stale(replace(inputs, labelled={0.5: ~LABELLED})) == few_labels | {"labels_50_alone_0"}
 
 
 def test_other_code_versions_or_processors_make_a_cell_stale(
-    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: dict[str, Job], inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for module in ("keys", "network", "taught"):
-        assert (tmp_path / f"src/cxr_distill/study/cells/{module}.py").exists()
     monkeypatch.setattr(keys, "SOURCE", tmp_path / "src")
 
-    def hashes() -> list[str]:
-        return [code_hash(f"cxr_distill.study.cells.{module}") for module in ("network", "taught")]
+    def hashes() -> dict[str, str]:
+        return {kind: code_hash(module.__name__) for kind, module in keys.CODE.items()}
 
     before = hashes()
-    assert before == [environment()["code"][kind] for kind in ("alone", "taught")]
-    for file, changes in {
-        "study/cells/cluster.py": [False, False],
-        "study/answers/report.py": [False, False],
-        "distill/losses.py": [False, True],
-        "training/loop.py": [True, True],
+    assert before == environment()["code"] and set(before) == {"alone", "taught", "teacher"}
+    for file, stale in {
+        "study/cells/cluster.py": set(),
+        "study/plan/matrix.py": set(),
+        "study/plan/jobs.py": set(),
+        "study/params.py": set(),
+        "study/answers/report.py": set(),
+        "evaluation/metrics.py": set(),
+        "distill/losses.py": {"taught"},
+        "nets/teacher/soft_targets.py": {"teacher"},
+        "study/cells/taught.py": {"taught"},
+        "study/cells/teacher.py": {"teacher"},
+        "evaluation/frames.py": {"alone", "taught", "teacher"},
+        "training/loop.py": {"alone", "taught", "teacher"},
     }.items():
         path = tmp_path / "src/cxr_distill" / file
         kept = path.read_text()
         path.write_text(kept + "# changed\n")
-        assert [one != other for one, other in zip(before, hashes(), strict=True)] == changes, file
+        after = hashes()
+        assert {kind for kind in before if before[kind] != after[kind]} == stale, file
         path.write_text(kept)
-    where, setting = environment(), SETTINGS["alone"]
-    key = cell_key(setting, inputs.of(setting), where)
+    where, job = environment(), jobs["size_small_alone_1"]
+    key = cell_key(job.setting, inputs.of(job), where)
     for name in ("versions", "processor"):
-        assert cell_key(setting, inputs.of(setting), {**where, name: "other"}) != key
+        assert cell_key(job.setting, inputs.of(job), {**where, name: "other"}) != key
 
 
 def test_the_output_holds_the_cells_and_nothing_that_was_there_before(tmp_path: Path) -> None:
@@ -252,59 +344,156 @@ def test_the_store_is_in_the_users_cache_or_where_the_environment_says(monkeypat
         open_store(Path("/proc/none"))
 
 
-def test_the_main_run_is_a_seed_of_the_study_and_other_distillation_is_none() -> None:
-    cells = {"a": cell(seed=1), "b": cell("distilled", 1)}
-    expected = {"plain-baseline": {0: None, 1: "a"}, "plain-distilled": {0: None, 1: "b"}}
-    assert families_of(cells, STUDENT, OURS) == expected
-    with pytest.raises(CxrError, match=r"taught\.b\.distill is not `distill`"):
-        families_of(cells, STUDENT, OURS.model_copy(update={"alpha": 0.5}))
-    with pytest.raises(CxrError, match="needs two seeds"):
-        families_of({"a": cell(seed=0), "b": cell("distilled", 0)}, STUDENT, OURS)
-    with pytest.raises(CxrError, match=r"b\.channels is not \[4, 8, 8\]"):
-        families_of({"a": cell(seed=1), "b": cell("distilled", 1, channels=[4, 8, 9])}, STUDENT, OURS)
+def test_every_network_has_a_name_that_says_what_it_is_and_the_pipelines_own_are_not_trained_again(
+    tmp_path: Path,
+) -> None:
+    study = asked(tmp_path)
+    cells = cells_of(study, MAIN)
+    assert by_seed(cells, "size", "main", "alone") == {0: "baseline", 1: "size_main_alone_1"}
+    assert by_seed(cells, "size", "main", "lungs") == {0: "distilled", 1: "size_main_lungs_1"}
+    assert by_seed(cells, "size", "small", "films") == {0: "size_small_films_0", 1: "size_small_films_1"}
+    assert by_seed(cells, "labels", "small", "taught", share=0.5) == {0: "labels_50_taught_0", 1: "labels_50_taught_1"}
+    assert {"grid_hinton_a50_t4", "grid_hinton_a90_t4", "grid_blog_a25_t1"} <= set(cells)
+    assert {name for name, cell in cells.items() if isinstance(cell, Teacher)} == {"teacher_films", "teacher_labels_50"}
+    size = [cell for cell in cells.values() if isinstance(cell, Student) and cell.group == "size"]
+    assert all(cell.distill in (None, OURS) for cell in size)
+    assert set(jobs_of(cells, study, BASE)) == set(cells) - {"baseline", "distilled"}
+    from_seven = cells_of(study, replace(MAIN, student=STUDENT.model_copy(update={"seed": 7})))
+    assert by_seed(from_seven, "size", "main", "alone") == {7: "baseline", 8: "size_main_alone_8"}
 
 
-def test_a_question_without_its_cells_is_refused_before_any_training() -> None:
-    seeds = {"a": cell(seed=1), "b": cell("distilled", 1)}
-    grid = {"g": cell(group="grid"), "h": cell("distilled", group="grid")}
-    blog = {rate: cell(group="blog", learning_rate=float(rate)) for rate in ("1e-5", "1e-3")}
-    check_questions({**seeds, **grid, **blog}, STUDENT, OURS)
-    for cells, reason in (
-        ({**seeds, "h": grid["h"], **blog}, "group grid needs one student in alone"),
-        ({**seeds, **grid, "again": grid["h"], **blog}, "two students of one loss"),
-        ({**seeds, **grid, "1e-5": blog["1e-5"]}, "need learning_rate"),
-    ):
-        with pytest.raises(CxrError, match=reason):
-            check_questions(cells, STUDENT, OURS)
+def test_where_the_pipelines_teacher_sees_films_the_study_trains_the_one_of_lungs(tmp_path: Path) -> None:
+    questions = {"size": {name: {"seeds": 2, "teachers": ["films", "lungs"]} for name in ("main", "small")}}
+    cells = cells_of(asked(tmp_path, **questions), replace(MAIN, sees="film"))
+    assert cells["teacher_lungs"] == Teacher("lungs") and "teacher_films" not in cells
+    assert cells["distilled"] == Student("size", "main", "films", 0, OURS, "soft_targets")
+    assert cells["teacher_labels_50"] == Teacher("film", 0.5)
 
 
-def test_a_wrong_setting_is_named() -> None:
-    good = {"group": "grid", "arch": "plain", "channels": [4, 8, 8], "seed": 0}
-    for sections, reason in (
-        ({"alone": {"x": {**good, "epochs": 0}}}, r"study/params\.yaml: alone\.x\.epochs"),
-        ({"alone": {"x": good}, "taught": {"x": good}}, "x in both alone and taught"),
-        (
-            {"taught": {"x": {**good, "distill": OURS.model_dump(), "teacher_mode": "train"}}},
-            r"taught\.x: .*teacher_mode: train needs views: false",
-        ),
-    ):
-        with pytest.raises(CxrError, match=reason):
-            cells_of(sections)
-    with pytest.raises(CxrError, match=r"study/params\.yaml: x.*three channels"):
-        setting_of("x", cell(channels=[4, 8]), BASE)
+def test_a_point_of_the_grid_that_is_a_student_of_another_question_is_trained_once(
+    tmp_path: Path, inputs: Inputs
+) -> None:
+    study = asked(tmp_path)
+    where = keys_of(jobs_of(cells_of(study, MAIN), study, BASE), inputs, environment())
+    assert where["grid_hinton_a90_t4"] == where["size_small_lungs_0"] != where["grid_hinton_a50_t4"]
 
 
-def test_every_committed_cell_is_a_student_that_can_be_built() -> None:
+def test_few_labels_take_as_many_steps_and_their_teacher_no_longer_than_the_full_one(tmp_path: Path) -> None:
+    study = asked(tmp_path, labels={"student": "small", "shares": [0.05, 0.5], "seeds": 2})
+    every = jobs_of(cells_of(study, MAIN), study, BASE)
+    alone, taught = every["labels_5_alone_0"].setting, every["labels_5_taught_0"].setting
+    assert isinstance(alone, StudentSetting) and isinstance(taught, StudentSetting)
+    assert alone.student.epochs == 20 * STUDENT.epochs and alone.view_count is None
+    assert taught.student.epochs == STUDENT.epochs and taught.view_count == 2
+    assert taught.distill == DistillParams(alpha=1.0, temperature=4.0, loss="hinton")
+    epochs = {share: every[f"teacher_labels_{share}"].setting.teacher.epochs for share in ("5", "50")}
+    assert epochs == {"5": LONGEST, "50": 2}
+
+
+def index_of_films(patients: int = 60) -> pd.DataFrame:
+    subtypes = ["normal", "bacterial", "viral"]
+    rows = [
+        ("train" if number % 5 else "val", f"p{number}", subtypes[number % 3])
+        for number in range(patients)
+        for _ in range(1 + number % 2)
+    ]
+    return pd.DataFrame(rows, columns=["split", "patient", "subtype"])
+
+
+def test_labelled_are_whole_patients_of_every_subtype_and_the_few_are_among_the_many() -> None:
+    index = index_of_films()
+    train = index[index["split"] == "train"].reset_index(drop=True)
+    chosen = {share: labelled_films(index, share) for share in (0.05, 0.2, 0.5, 1.0)}
+    for share, rows in chosen.items():
+        assert rows.shape == (len(train),)
+        by_patient = train.assign(rows=rows).groupby("patient")["rows"]
+        assert (by_patient.nunique() == 1).all()
+        patients = train[rows].drop_duplicates("patient")["subtype"].value_counts()
+        assert (patients == np.ceil(share * 16)).all() and len(patients) == 3
+    assert all((chosen[few] <= chosen[many]).all() for few, many in ((0.05, 0.2), (0.2, 0.5), (0.5, 1.0)))
+    shuffled = train.assign(split="train").sample(frac=1, random_state=1)
+    again = shuffled["patient"][labelled_films(shuffled, 0.2)]
+    assert set(again) == set(train["patient"][chosen[0.2]])
+
+
+def test_a_film_without_a_label_does_not_reach_a_student_alone_and_its_label_reaches_nobody(
+    jobs: dict[str, Job],
+) -> None:
+    alone, taught = (jobs[f"labels_50_{how}_0"].setting for how in ("alone", "taught"))
+    teacher = jobs["teacher_labels_50"].setting
+    assert isinstance(alone, StudentSetting) and isinstance(taught, StudentSetting)
+    assert isinstance(teacher, TeacherSetting)
+    train = FILMS["train"]
+    other_labels = replace(train, labels=np.where(LABELLED, train.labels, 2 - train.labels))
+    other_films = replace(other_labels, pixels=np.where(LABELLED[:, None, None], train.pixels, 255 - train.pixels))
+    lungs = {split: replace(each, boxes=None) for split, each in FILMS.items()}
+    logits = train_teacher(teacher, lungs, LABELLED)
+    for hidden in (other_labels, other_films):
+        films = {**FILMS, "train": hidden}
+        assert equal(train_alone(alone, FILMS, LABELLED), train_alone(alone, films, LABELLED))
+        again = train_teacher(teacher, {**lungs, "train": replace(hidden, boxes=None)}, LABELLED)
+        assert equal({**logits, "views": logits["val"], "eval": logits["val"]},
+                     {**again, "views": again["val"], "eval": again["val"]})  # fmt: skip
+    assert equal(logits, train_teacher(teacher, {**lungs, "train": replace(other_labels, boxes=None)}, LABELLED))
+    films = {**FILMS, "train": other_labels}
+    assert equal(train_taught(taught, FILMS, logits, LABELLED), train_taught(taught, films, logits, LABELLED))
+
+
+def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_teacher_says_what_it_thinks_of_every_view_and_of_whole_films(jobs: dict[str, Job]) -> None:
+    setting = jobs["teacher_films"].setting
+    assert isinstance(setting, TeacherSetting) and setting.teacher.sees == "film"
+    found = train_teacher(setting, FILMS, None)
+    assert found["views"].shape == (2, 48, 3) and found["eval"].shape == (48, 3)
+    assert not np.array_equal(found["val"], found["val_other_frame"])
+    # Lungs are cut out of a film in whatever frame it is.
+    of_lungs = train_teacher(setting, {split: replace(each, boxes=None) for split, each in FILMS.items()}, None)
+    assert np.array_equal(of_lungs["test"], of_lungs["test_other_frame"])
+    assert not np.array_equal(of_lungs["views"], found["views"])  # whose frames were exchanged
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"size": {"main": {"seeds": 1, "teachers": ["lungs"]}}}, r"study/params\.yaml: size\.main\.seeds"),
+        ({"labels": {**QUESTIONS["labels"], "shares": [5]}}, r"study/params\.yaml: labels\.shares\.0"),
+        ({"grid": {**QUESTIONS["grid"], "student": "huge"}}, r"grid\.student: no student has the name 'huge'"),
+        ({"ablation": {}}, "no question has the name ablation"),
+        ({"size": None}, "size needs an entry for every student"),
+        ({"students": {"small": QUESTIONS["students"]["small"]}}, "no student has the name 'main'"),
+        ({"students": {**QUESTIONS["students"], "twin": QUESTIONS["students"]["main"]}}, "students needs one of arch"),
+        ({"size": {"main": QUESTIONS["size"]["main"]}}, "size needs small with lungs among its teachers"),
+        ({"regime": {"student": "small", "seeds": 3}}, r"regime\.seeds: small has 2 seeds in size"),
+        ({"blog": {**QUESTIONS["blog"], "learning_rates": [1e-3, 1e-5]}}, "the lower one comes first"),
+        ({"students": {**QUESTIONS["students"], "small": {"arch": "plain", "channels": [4, 8]}}}, "three channels"),
+    ],
+)
+def test_a_wrong_question_is_one_line_before_any_training(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(CxrError, match=reason) as caught:
+        study = asked(tmp_path, **changes)
+        jobs_of(cells_of(study, MAIN), study, BASE)
+    assert str(caught.value).startswith("study/params.yaml: ") and "\n" not in str(caught.value)
+
+
+def test_every_committed_cell_is_a_network_that_can_be_built() -> None:
     main = yaml.safe_load((ROOT / "params.yaml").read_text())
-    student = parse(StudentParams, main["student"], "student")
-    cells = cells_of(yaml.safe_load((ROOT / "study/params.yaml").read_text()))
-    check_questions(cells, student, parse(DistillParams, main["distill"], "distill"))
-    base = BASE.model_copy(update={"student": student})
-    for name, each in cells.items():
-        setting = setting_of(name, each, base)
-        build_student(setting.student, classes=setting.classes)
-        assert main["preprocess"]["image_size"] % setting.pool == 0
-    assert len(families_of(cells, student, OURS)[f"{student.arch}-baseline"]) >= 5
+    student, teacher = (
+        parse(kind, main[name], name) for kind, name in ((StudentParams, "student"), (TeacherParams, "teacher"))
+    )
+    study = read_study(ROOT / "study/params.yaml")
+    of_pipeline = Main(student, teacher.sees, parse(DistillParams, main["distill"], "distill"))
+    cells = cells_of(study, of_pipeline)
+    base = BASE.model_copy(
+        update={"student": student, "teacher": teacher, "views": parse(ViewParams, main["views"], "views")}
+    )
+    for job in jobs_of(cells, study, base).values():
+        if isinstance(job.setting, StudentSetting):
+            build_student(job.setting.student, classes=job.setting.classes)
+            assert main["preprocess"]["image_size"] % job.setting.pool == 0
+    assert len(by_seed(cells, "size", main_student(study, of_pipeline), "alone")) >= 5
 
 
 def test_two_classes_keep_the_probability_of_normal() -> None:
@@ -315,25 +504,26 @@ def test_two_classes_keep_the_probability_of_normal() -> None:
     assert collapse(logits, classes=3) is logits
 
 
-def test_a_cell_sees_means_of_blocks_and_two_labels() -> None:
-    small = cell_images(TRAIN, pool=2, classes=2)
+def test_a_cell_sees_means_of_blocks_two_labels_and_the_same_frames() -> None:
+    small = seen(FILMS["train"], pool=2, classes=2)
     assert small.pixels.shape == (48, 12, 12) and set(small.labels) == {0, 1}
     assert small.pixels[0, 0, 0] == round(TRAIN.pixels[0, :2, :2].mean())
+    assert small.boxes is FILMS["train"].boxes
     with pytest.raises(CxrError, match="pool 5"):
-        cell_images(TRAIN, pool=5, classes=3)
+        pooled(TRAIN.pixels, 5)
 
 
 def test_no_views_leave_an_image_as_it_is() -> None:
-    pixels = torch.from_numpy(TRAIN.pixels)
-    same = network_input(pixels, draw_view(len(pixels), no_views(VIEWS), number=3))
+    pixels, boxes = torch.from_numpy(TRAIN.pixels), torch.from_numpy(FILMS["train"].boxes)
+    same = network_input(pixels, draw_view(len(pixels), no_views(VIEWS), number=3, boxes=boxes))
     assert torch.allclose(same, network_input(pixels), atol=2e-4)
 
 
-def test_whole_targets_in_train_mode_go_by_the_batch_and_leave_the_teacher_alone() -> None:
+def test_whole_images_in_train_mode_go_by_the_batch_and_leave_the_teacher_alone() -> None:
     teacher = build_teacher(TEACHER).eval()
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
-    logits = teacher_modes(teacher, TRAIN.pixels, batch_size=16)
+    logits = by_mode(teacher, TRAIN.pixels, batch_size=16)
     assert logits["eval"].shape == logits["train"].shape == (48, 3)
     assert not np.allclose(logits["eval"], logits["train"], atol=0.05)
     assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
-    assert np.array_equal(logits["train"], teacher_modes(teacher, TRAIN.pixels, batch_size=16)["train"])
+    assert np.array_equal(logits["train"], by_mode(teacher, TRAIN.pixels, batch_size=16)["train"])

@@ -127,7 +127,7 @@ def test_a_change_of_evaluation_runs_evaluation_alone(clone: Path, proposed: Pro
 
 
 def test_a_changed_alpha_without_its_lock_is_run_shown_and_asked_for(clone: Path, proposed: Proposed) -> None:
-    edit(clone / "params.yaml", "distill:\n  alpha: 0.9", "distill:\n  alpha: 0.25")
+    edit(clone / "params.yaml", "distill:\n  alpha: 0.5", "distill:\n  alpha: 0.25")
     status, summary, stages = proposed()
     assert status == 1 and stages == AFTER_DISTILL and "commit these" in summary
     assert "distill.alpha" in summary and "## Metrics" in summary
@@ -171,7 +171,7 @@ def test_what_another_kind_of_processor_trained_is_not_comparable(
     clone: Path, proposed: Proposed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(clone, "dvc", "pull")
-    edit(clone / "params.yaml", "distill:\n  alpha: 0.9", "distill:\n  alpha: 0.25")
+    edit(clone / "params.yaml", "distill:\n  alpha: 0.5", "distill:\n  alpha: 0.25")
     with monkeypatch.context() as other:
         other.setenv("ATEN_CPU_CAPABILITY", "default")  # PyTorch takes the processor for an old one
         run(clone, "dvc", "repro")
@@ -182,7 +182,7 @@ def test_what_another_kind_of_processor_trained_is_not_comparable(
 
 def test_without_a_cache_the_scope_is_shown_on_phantoms(clone: Path, proposed: Proposed) -> None:
     out_of_reach(clone)
-    edit(clone / "params.yaml", "distill:\n  alpha: 0.9", "distill:\n  alpha: 0.25")
+    edit(clone / "params.yaml", "distill:\n  alpha: 0.5", "distill:\n  alpha: 0.25")
     status, summary, _ = proposed()
     assert f"on phantoms alone. Stages that run: {', '.join(AFTER_DISTILL)}." in summary
     assert status == 1 and "dvc.lock is older than the code" in summary
@@ -304,7 +304,7 @@ def test_a_study_older_than_code_or_params_is_refused(study_clone: Path) -> None
     errors.write_text(old + "# changed\n")
     assert held(study_clone).startswith("Refused: the study is older than src/cxr_distill/base/errors.py;")
     errors.write_text(old)
-    edit(study_clone / "params.yaml", "distill:\n  alpha: 0.9", "distill:\n  alpha: 0.25")
+    edit(study_clone / "params.yaml", "distill:\n  alpha: 0.5", "distill:\n  alpha: 0.25")
     assert held(study_clone).startswith("Refused: the study is older than its code or params;")
 
 

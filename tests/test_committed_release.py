@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, int8_model
+from conftest import ROOT
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import entr, expit, logit
@@ -53,7 +53,7 @@ def models() -> dict[str, Model]:
 @pytest.fixture(scope="module")
 def films() -> list[bytes]:
     """Twelve drawn chests as JPEG files, four of each class."""
-    return [draw_film(NAMES[number % 3], np.random.default_rng([3, number])) for number in range(12)]
+    return [draw_film(NAMES[number % 3], np.random.default_rng([3, number])).jpeg for number in range(12)]
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_the_activation_map_explains_the_probability(
 
 
 def test_int8_stays_close_to_single_precision(models: dict[str, Model], upright: Pixels) -> None:
-    whole, small = models[FP32](upright), int8_model((RELEASE / INT8).read_bytes())(upright)
+    whole, small = models[FP32](upright), models[INT8](upright)
     assert 0 < np.abs(whole.p_pneumonia - small.p_pneumonia).max() < 0.1
     assert np.array_equal(whole.typicality, small.typicality)
 

@@ -62,7 +62,8 @@ def test_interval_over_patients_is_wider_than_over_images_when_patients_repeat()
 
 def test_a_model_against_itself_differs_by_exactly_nothing_and_pairing_narrows_the_interval() -> None:
     one, similar = scored(), scored(skill=1.1)
-    found = differences({"teacher": one, "distilled": one, "baseline": similar}, resamples=500, seed=0)
+    models = {"teacher": one, "distilled": one, "baseline": similar}
+    found = differences(models, models, resamples=500, seed=0)
     assert found["gap"]["auroc"] == {"value": 0, "low": 0, "high": 0}
     assert found["agreement_with_teacher"]["distilled"] == {"same_decision": 1, "mean_absolute_difference": 0}
     alone = metrics.evaluate(one, resamples=500, seed=0, validation_threshold=0.5)["ci95"]["auroc"]
@@ -72,11 +73,13 @@ def test_a_model_against_itself_differs_by_exactly_nothing_and_pairing_narrows_t
 
 def test_gain_and_gap_are_positive_where_the_distilled_student_is_better() -> None:
     models = {"teacher": scored(skill=2), "baseline": scored(seed=1, skill=0.5), "distilled": scored(seed=2)}
-    found = differences(models, resamples=300, seed=0)
+    worse = {**models, "distilled": scored(seed=3, skill=0.2)}  # a reader of frames
+    found = differences(models, worse, resamples=300, seed=0)
     auroc = {name: roc_auc_score(model.labels, model.probabilities) for name, model in models.items()}
     gain, gap = (shown(found[name])["test"] for name in ("gain", "gap"))
     assert gain["auroc"] == pytest.approx(auroc["distilled"] - auroc["baseline"], abs=1e-6) and gain["auroc"] > 0
     assert gap["auroc"] == pytest.approx(auroc["distilled"] - auroc["teacher"], abs=1e-6) and gap["auroc"] < 0
+    assert found["gain"]["auroc_other_frame"]["value"] < 0
     assert set(gain) == set(gap) == {"accuracy", "auroc"}
 
 
@@ -95,11 +98,14 @@ def test_the_few_metrics_on_one_screen_are_those_of_the_evaluation() -> None:
     samples = {"test": scored(), "validation": scored(90)}
     full = {
         split: metrics.evaluate(sample, resamples=200, seed=0, validation_threshold=0.3)
+        | {"frames": {"other_frame": {"accuracy": {"value": 0.7}, "auroc": {"value": 0.8}}}}
         for split, sample in samples.items()
     }
+    other = {"accuracy_other_frame": 0.7, "auroc_other_frame": 0.8}
+    few = ("accuracy", "auroc", "sensitivity", "specificity")
     assert metrics.shown(full) == {
-        "test": {metric: full["test"][metric] for metric in ("accuracy", "auroc", "sensitivity", "specificity")},
-        "val": {metric: full["validation"][metric] for metric in ("auroc", "log_loss")},
+        "test": {metric: full["test"][metric] for metric in few} | other,
+        "val": {metric: full["validation"][metric] for metric in ("auroc", "log_loss")} | {"auroc_other_frame": 0.8},
     }
 
 
@@ -137,24 +143,38 @@ def test_what_cannot_be_scored_is_one_clear_error(labels: list[int], probabiliti
 
 def test_comparison_of_other_images_is_refused() -> None:
     with pytest.raises(CxrError, match="other images"):
-        differences({"teacher": scored(200), "baseline": scored(100)}, resamples=100, seed=0)
+        models = {"teacher": scored(200), "baseline": scored(100)}
+        differences(models, models, resamples=100, seed=0)
 
 
 def evaluation(models: dict[str, Scored]) -> dict[str, Any]:
     """What `compare` gathers of these models."""
+
+    def of(scored: Scored) -> dict[str, Any]:
+        frames = metrics.frame_figures(scored, {"other_frame": scored}, resamples=300, seed=0)
+        return metrics.evaluate(scored, resamples=300, seed=0, validation_threshold=0.5) | {"frames": frames}
+
     described = {
         name: {
             "parameters": 1000 if name == "teacher" else 100,
             "megabytes": 1.0,
             "weights_sha256": f"{number}" * 64,
             "trained": {"precision": "bf16-mixed", "processor": "x86_64 AVX512 AMX, 2 threads"},
-            "test": metrics.evaluate(scored, resamples=300, seed=0, validation_threshold=0.5),
+            "validation": of(scored),
+            "test": of(scored),
         }
         for number, (name, scored) in enumerate(models.items())
     }
     size = {"median": 224}
     dataset = {"archive_sha256": "ab" * 32, "width": size, "height": size, "image_size": 96}
-    return {"dataset": dataset, "models": described, "comparison": differences(models, resamples=300, seed=0)}
+    compared = differences(models, models, resamples=300, seed=0)
+    of_boxes = {name: {"validation": 0.875, "test": 0.75} for name in ("boxes_only", "box_share")}
+    lungs = {
+        "parameters": 100,
+        "validation": {"n": 20, "mean_iou": 0.925, "mean_iou_of_worst_twentieth": 0.8125},
+        "without_a_published_box": {"train": 2, "val": 0, "test": 1},
+    }
+    return {"dataset": dataset, "models": described, "comparison": {**compared, **of_boxes}, "lungs": lungs}
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
@@ -162,8 +182,10 @@ def test_report_names_its_data_its_training_and_every_interval(synthetic: bool) 
     models = {"teacher": scored(skill=2), "baseline": scored(seed=1), "distilled": scored(seed=2, skill=1.5)}
     report = comparison_report(evaluation(models), synthetic=synthetic)
     assert ("SYNTHETIC" in report) is synthetic and "abababababab" in report
-    assert report.count("[") == 3 * 4 + 4 and "10 times larger" in report
+    assert report.count("[") == 3 * 6 + 8 and "10 times larger" in report
     assert "precision bf16-mixed, x86_64 AVX512 AMX, 2 threads: teacher, baseline, distilled." in report
+    assert "20 validation films at a mean IoU of 0.925, and 0.812 on the worst twentieth" in report
+    assert "the boxes of 3 films" in report
     assert "teacher `000000000000`, baseline `111111111111`, distilled `222222222222`." in report
 
 

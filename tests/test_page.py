@@ -168,7 +168,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "downloads").mkdir()
     for number in range(12):
         kind = ("IM-0001-0001", "person1_bacteria_1", "person1_virus_1")[number % 3]
-        film = draw_film(kind, np.random.default_rng([7, number]))
+        film = draw_film(kind, np.random.default_rng([7, number])).jpeg
         (place / f"films/film_{number}.jpeg").write_bytes(film)
     film = (place / "films/film_1.jpeg").read_bytes()
     noise = np.random.default_rng(0).integers(0, 256, (90, 120), dtype=np.uint8)

@@ -48,7 +48,7 @@ def test_bad_parameter_fails_at_once_with_one_line_naming_the_key(
 @pytest.mark.parametrize("value", ["1e-3", 1, 1.0e-3])
 def test_numbers_as_people_write_them_are_accepted(tmp_path: Path, value: object) -> None:
     result = run("train_teacher", tmp_path, {"teacher": {"learning_rate": value}})
-    assert "data/tensors/train.safetensors" in result.stderr  # it got as far as its inputs
+    assert "data/lungs/train.safetensors" in result.stderr  # it got as far as its inputs
 
 
 def test_checking_parameters_never_imports_torch() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, int8_model
+from conftest import ROOT
 from drawn_films import chest
 from PIL import Image
 from scipy.special import expit, logit
@@ -63,8 +63,7 @@ def test_a_release_says_what_it_is_and_nothing_about_where_it_was_made(released:
 
 
 def test_int8_stays_close_and_refuses_alike(released: dict[str, bytes], drawn_tensors: np.ndarray) -> None:
-    models = (Model(released[FP32]), int8_model(released[INT8]))
-    whole, small = (answer_all(model, drawn_tensors) for model in models)
+    whole, small = (answer_all(Model(released[name]), drawn_tensors) for name in (FP32, INT8))
     assert 0 < np.abs(whole.p_pneumonia - small.p_pneumonia).max() < 0.1
     assert np.array_equal(whole.typicality, small.typicality)
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import yaml
 from conftest import ROOT, ran, run
 from PIL import Image
 from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
 from test_dag import files_of, loaded_sections, reached
 from test_training import STUDENT, TEACHER, TRAIN
 
@@ -30,12 +32,26 @@ from cxr_distill.distill.params import DistillParams
 from cxr_distill.evaluation.bootstrap import Estimate, mean_by_patient
 from cxr_distill.evaluation.geometry import geometry_model
 from cxr_distill.evaluation.metrics import Scored, calibration_error, expected_calibration_error
+from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.films.pixels import squash
+from cxr_distill.nets.common.activation import activation_maps
 from cxr_distill.nets.common.views import network_input
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.teacher.network import build_teacher
 from cxr_distill.release.calibration import fit_temperature
+from cxr_distill.study.answers import questions
+from cxr_distill.study.answers.networks import (
+    Network,
+    difference,
+    measured,
+    network_of,
+    resampling,
+    same_images,
+    summaries,
+)
+from cxr_distill.study.answers.questions import Asked
 from cxr_distill.study.answers.report import Source, study_markdown
+from cxr_distill.study.answers.results import worth_it
 from cxr_distill.study.answers.statistics import (
     auroc_within,
     brier,
@@ -46,10 +62,13 @@ from cxr_distill.study.answers.statistics import (
     strata_of,
     threshold_for_prevalence,
 )
-from cxr_distill.study.checks.maps import activation_maps, overlap, rank_correlation
+from cxr_distill.study.checks.maps import overlap, rank_correlation
 from cxr_distill.study.checks.originals import FRAMINGS, films_of
 from cxr_distill.study.checks.shortcuts import oriented_gradients, thumbnails
+from cxr_distill.study.params import read_study
+from cxr_distill.study.plan.matrix import Main, Student, WholeImages, by_seed, cells_of
 
+OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")
 PIPELINE = yaml.safe_load((ROOT / "study/dvc.yaml").read_text())["stages"]
 
 
@@ -199,6 +218,89 @@ def test_originals_are_asked_for_where_the_archive_holds_copies_of_one_size(tmp_
         films_of(copies.assign(file="train/NORMAL/IM-9999-0001.jpeg"), archive, archive)
 
 
+def network(skill: float, seed: int, *, parameters: int = 100) -> Network:
+    """A network whose scores separate the classes by `skill` standard deviations in every place."""
+    random = np.random.default_rng(seed)
+    scores = {}
+    for place, count in {"validation": 120, "test": 160}.items():
+        labels = np.arange(count) % 2
+        for where in (place, f"{place}_other_frame"):
+            odds = random.normal(0, 1, count) + skill * (labels - 0.5)
+            scores[where] = Scored(labels, 1 / (1 + np.exp(-odds)), np.arange(count).astype(str))
+    return Network(**scores, parameters=parameters)
+
+
+@pytest.fixture(scope="module")
+def by_hand() -> Asked:
+    """Networks for the tiny study: a teacher of lungs helps the small student, one of films does not, and without views
+    it harms."""
+    study = read_study(ROOT / "demo/tiny_study.yaml")
+    main = Main(STUDENT.model_copy(update={"arch": "residual", "channels": [8, 16, 16]}), "lungs", OURS)
+    cells = cells_of(study, main)
+    skills = {"lungs": 4.0, "taught": 4.0, "films": 1.0, "alone": 1.0}
+    networks = {"teacher": network(4, 99, parameters=10_000)}
+    for number, (name, cell) in enumerate(cells.items()):
+        if isinstance(cell, WholeImages):
+            continue
+        skill, parameters = 2.0, 10_000
+        if isinstance(cell, Student):
+            skill, parameters = skills.get(cell.how, 2.0), 100 if cell.student == "residual_4k" else 1000
+            if not cell.views and cell.group == "regime":
+                skill = {"alone": 4.0, "taught": 1.0}[cell.how]
+        networks[name] = network(skill, number, parameters=parameters)
+    params = EvaluateParams(bootstrap_resamples=300, seed=0, sensitivity_target=0.95)
+    return Asked(study, main, cells, networks, resampling(networks["teacher"], params))
+
+
+MEGABYTES = {key: {"fp32": 0.2, "int8": 0.1} for key in ("residual_10k", "residual_4k")}
+
+
+def test_the_answers_say_where_a_teacher_is_worth_it_and_which_size_is_enough(by_hand: Asked) -> None:
+    figures: dict[str, Any] = {
+        "size": questions.size(by_hand, MEGABYTES, {"students": {}}),
+        "labels": questions.labels(by_hand, {0.5: {"patients": 5, "films": 6}, 1.0: {"patients": 10, "films": 12}}),
+        "regime": questions.regime(by_hand),
+    }
+    found = worth_it(figures)
+    helped = ["residual_10k, lungs", "residual_4k, lungs", "residual_4k, 50% of the labels"]
+    for place in ("test", "test_other_frame", "validation_other_frame"):
+        assert found[place] == {
+            "higher": helped,
+            "includes_zero": ["residual_4k, films"],
+            "lower": ["residual_4k, no views"],
+        }
+    # Both are as good, so that the smaller one is enough; where it is not, the larger one is taken.
+    choice = figures["size"]["choice"]
+    assert choice["good_enough"] == ["residual_10k", "residual_4k"] and choice["smallest"] == "residual_4k"
+    poor = {name: network(1, 7) for name in by_seed(by_hand.cells, "size", "residual_4k", "lungs").values()}
+    other = replace(by_hand, networks={**by_hand.networks, **poor})
+    assert questions.size(other, MEGABYTES, {"students": {}})["choice"]["smallest"] == "residual_10k"
+
+
+def test_a_difference_is_paired_by_seed_and_by_patient(by_hand: Asked) -> None:
+    one, other = ([network(skill, seed) for seed in (1, 2)] for skill in (2, 3))
+    found = [measured(each, by_hand.draws) for each in (one, other)]
+    assert difference(found[0], found[0])["test"]["auroc"] == {"value": 0, "low": 0, "high": 0}
+    by_seed = [
+        [roc_auc_score(each.test.labels, each.test.probabilities) for each in networks] for networks in (one, other)
+    ]
+    assert summaries(found[0])["by_seed"]["auroc"] == pytest.approx(by_seed[0], abs=1e-6)
+    change = difference(found[1], found[0])["test"]["auroc"]
+    assert change["value"] == pytest.approx(np.mean(by_seed[1]) - np.mean(by_seed[0]), abs=1e-6)
+
+
+def test_networks_of_other_images_are_refused(by_hand: Asked) -> None:
+    teacher = by_hand.networks["teacher"]
+    cell = {f"{split}{frame}": np.zeros((120 if split == "val" else 160, 3)) for split in ("val", "test")
+            for frame in ("", "_other_frame")} | {"parameters": np.array([7])}  # fmt: skip
+    assert network_of(teacher, cell).parameters == 7
+    with pytest.raises(CxrError, match="are of other images"):
+        network_of(teacher, {**cell, "test": np.zeros((159, 3))})
+    moved = replace(teacher.test, patients=teacher.test.patients[::-1])
+    with pytest.raises(CxrError, match="distilled was scored on other images than teacher"):
+        same_images({"teacher": teacher, "distilled": replace(teacher, test=moved)})
+
+
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_deps_of_the_study_name_every_file_that_a_stage_imports_and_nothing_else(stage: str) -> None:
     definition = PIPELINE[stage]
@@ -207,10 +309,11 @@ def test_deps_of_the_study_name_every_file_that_a_stage_imports_and_nothing_else
     module = definition["cmd"].split()[-1]
     assert reached(module) <= set().union(*named.values())
     assert [dep for dep, files in named.items() if not files & reached(module)] == []
+    assert len([dep for dep in code if dep.startswith("src/")]) <= 8
     params = [str(key).split(".")[0] for entry in definition.get("params", []) for key in entry["../params.yaml"]]
     assert loaded_sections(module) <= set(params)
     assert ("params.yaml" in definition["deps"]) == (
-        "read_sections" in (ROOT / f"{module.replace('.', '/')}.py").read_text()
+        "read_study" in (ROOT / f"{module.replace('.', '/')}.py").read_text()
     )
 
 
@@ -219,28 +322,6 @@ def test_the_study_keeps_to_its_budgets() -> None:
     assert (ROOT / "study/src").is_symlink() and (ROOT / "study/src").readlink() == Path("../src")
     lock = ROOT / "study/dvc.lock"
     assert len(lock.read_text().splitlines()) <= 400
-    metrics = json.loads((ROOT / "study/metrics.json").read_text())
-    assert {name: list(values) for name, values in metrics.items()} == {
-        "student": ["parameters", "seeds", "accuracy", "auroc"],
-        "gain_over_baseline": ["accuracy", "auroc"],
-        "teacher": ["accuracy", "auroc"],
-    }
-
-
-def test_the_report_names_the_steps_that_hurt_beside_those_that_helped() -> None:
-    figures = json.loads((ROOT / "study/results.json").read_text())
-    for name, value in (("ablation_02_residual", -0.04), ("ablation_05_views", 0.04), ("ablation_04_balanced", 0.0)):
-        figures["ablation"][name]["step"]["auroc"] = {"value": value, "low": value - 0.01, "high": value + 0.01}
-    models = {name: {"weights_sha256": "0" * 64} for name in ("teacher", "baseline", "distilled")}
-    dataset = {"image_size": 96, "archive_sha256": "0" * 64}
-    trained = {"precision": "32-true", "processor": "any"}
-    report = study_markdown(figures, Source(dataset, "residual", models, trained, synthetic=False))
-    raised, lowered, other = (
-        next(line for line in report.splitlines() if start in line)
-        for start in ("raised AUROC", "lowered AUROC", "For the other steps")
-    )
-    assert "views +0.040 [+0.030, +0.050]" in raised and "residual -0.040 [-0.050, -0.030]" in lowered
-    assert "balanced" in other and "views" not in other
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +333,7 @@ def repo(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     run(finished, "dvc", "checkout", "-f", "-q")
     shutil.copytree(finished, folder, symlinks=True)
     (folder / "study").mkdir()
-    for name in ("dvc.yaml", "geometry.csv", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
+    for name in ("dvc.yaml", "geometry.csv", "latency.json", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
         (folder / "study" / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "study" / name, folder / "study" / name)
     (folder / "study/src").symlink_to("../src")
@@ -260,7 +341,8 @@ def repo(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXR_CELL_STORE", str(folder.parent / "store"))
         output = run(folder / "study", "dvc", "repro")
-        assert ran(output) == ["checks", "shortcuts", "cells", "report"] and "cells: 0 of 13 are in" in output
+        assert ran(output) == ["checks", "cells", "report"] and "cells: 0 of 27 are in" in output
+        assert len((folder / "study/dvc.lock").read_text().splitlines()) <= 395  # real params have a few lines more
         run(folder, "git", "add", "-A")
         run(folder, "git", "commit", "-qm", "study")
         yield folder
@@ -278,54 +360,139 @@ def leaves(values: Any) -> Iterator[Any]:
         yield values
 
 
+METRICS = ("accuracy", "auroc", "sensitivity", "specificity")
+PLACES = {
+    "validation": METRICS,
+    "validation_other_frame": ("accuracy", "auroc"),
+    "test": METRICS,
+    "test_other_frame": ("accuracy", "auroc"),
+}
+
+
+def check_scores(scores: dict[str, Any]) -> None:
+    for place, metrics in PLACES.items():
+        assert tuple(scores[place]) == metrics
+        for each in scores[place].values():
+            assert each["low"] <= each["mean"] <= each["high"] and each["seeds"] == 2 and each["sd"] >= 0
+
+
+def check_difference(change: dict[str, Any], one: dict[str, Any], other: dict[str, Any]) -> None:
+    for place, metrics in PLACES.items():
+        for metric in metrics:
+            expected = one[place][metric]["mean"] - other[place][metric]["mean"]
+            assert change[place][metric]["value"] == pytest.approx(expected, abs=2e-6)
+            assert change[place][metric]["low"] <= change[place][metric]["high"]
+
+
 def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path) -> None:
     figures = json.loads((repo / "study/results.json").read_text())
     assert all(np.isfinite(leaf) for leaf in leaves(figures) if isinstance(leaf, int | float))
-    assert set(figures["students"]) == {
-        f"{arch}-{kind}" for arch in ("plain", "residual") for kind in ("baseline", "distilled")
+    assert figures["student"] == "residual_10k" and figures["taught_by"] == "lungs"
+    for student, teachers in {"residual_10k": ["alone", "lungs"], "residual_4k": ["alone", "films", "lungs"]}.items():
+        each = figures["size"]["students"][student]
+        assert list(each["by_teacher"]) == teachers and each["megabytes"]["int8"] > 0
+        for scores in each["by_teacher"].values():
+            check_scores(scores)
+        for pair, change in figures["size"]["differences"][student].items():
+            check_difference(change, *(each["by_teacher"][how] for how in pair.split("_minus_")))
+    assert set(figures["size"]["differences"]["residual_4k"]) == {
+        "films_minus_alone", "lungs_minus_alone", "lungs_minus_films",
+    }  # fmt: skip
+    assert set(figures["teachers"]) == {"lungs", "films", "labels_50"}
+    # Lungs are cut out of a film in whatever frame it is, and only a teacher of films sees frames.
+    same = {
+        name: each["test"]["auroc"] == each["test_other_frame"]["auroc"] for name, each in figures["teachers"].items()
     }
-    for student in figures["students"].values():
-        for metric in ("accuracy", "auroc", "sensitivity", "specificity"):
-            each = student[metric]
-            assert each["low"] <= each["mean"] <= each["high"] and each["seeds"] == 2 and each["sd"] >= 0
-    gain = figures["differences"]["residual"]["distilled_minus_baseline"]["auroc"]
-    assert json.loads((repo / "study/metrics.json").read_text())["gain_over_baseline"]["auroc"] == gain
-    for section in (
-        "calibration",
-        "operating_points",
-        "subtypes",
-        "shortcuts",
-        "originals",
-        "maps",
-        "blog",
-        "ablation",
-    ):
+    assert same == {"lungs": True, "films": False, "labels_50": True}
+    assert list(figures["labels"]["shares"]) == ["50", "100"]
+    few, all_of_them = figures["labels"]["shares"].values()
+    assert few["films"] < all_of_them["films"] and few["patients"] < all_of_them["patients"]
+    assert all_of_them["alone"] == figures["size"]["students"]["residual_4k"]["by_teacher"]["alone"]
+    for each in (few, all_of_them, figures["regime"]["views"], figures["regime"]["no_views"]):
+        check_difference(each["taught_minus_alone"], each["taught"], each["alone"])
+    cases = [["residual_10k, lungs"], ["residual_4k, films"], ["residual_4k, lungs"],
+             ["residual_4k, 50% of the labels"], ["residual_4k, no views"]]  # fmt: skip
+    for found in figures["is_a_teacher_worth_it"].values():
+        assert sorted([case] for verdict in found.values() for case in verdict) == sorted(cases)
+    for section in ("calibration", "operating_points", "subtypes", "shortcuts", "originals", "maps", "blog"):
         assert figures[section]
-    point = figures["grid"]["points"]["blog_alpha0.5_T2"]
-    assert point["effective_alpha"] == pytest.approx(1 / 9, abs=1e-5)
-    # A phantom's copy is its original.
-    moved = figures["originals"]["all"]["teacher"]
-    assert moved["original_and_copy"]["mean_absolute_change"]["value"] == 0
+    assert figures["grid"]["points"]["grid_blog_a25_t1"]["effective_alpha"] == pytest.approx(0.1, abs=1e-5)
+    # A synthetic film's copy is its original, and a teacher of lungs is not asked about films.
+    moved = figures["originals"]["all"]
+    assert moved["distilled"]["original_and_copy"]["mean_absolute_change"]["value"] == 0 and "teacher" not in moved
     assert "up to date" in run(repo / "study", "dvc", "repro", "--dry", "--allow-missing")
+
+
+def test_the_few_figures_that_dvc_compares_are_those_of_the_main_student(repo: Path) -> None:
+    figures, shown = (json.loads((repo / f"study/{name}.json").read_text()) for name in ("results", "metrics"))
+    student = figures["size"]["students"]["residual_10k"]["by_teacher"]["lungs"]
+    assert shown == {
+        "student": {
+            "parameters": 10075,
+            "seeds": 2,
+            "accuracy": student["test"]["accuracy"]["mean"],
+            "auroc": student["test"]["auroc"]["mean"],
+            "accuracy_other_frame": student["test_other_frame"]["accuracy"]["mean"],
+            "auroc_other_frame": student["test_other_frame"]["auroc"]["mean"],
+        },
+        "gain_over_baseline": {
+            metric: figures["size"]["differences"]["residual_10k"]["lungs_minus_alone"]["test"][metric]
+            for metric in ("accuracy", "auroc")
+        },
+        "teacher": {metric: figures["teachers"]["lungs"]["test"][metric]["value"] for metric in ("accuracy", "auroc")},
+    }
+    seed_0 = json.loads((repo / "evaluation/distilled.json").read_text())["test"]
+    assert student["by_seed"]["auroc"][0] == seed_0["auroc"]  # that of the main pipeline
+    assert shown["teacher"]["auroc"] == json.loads((repo / "evaluation/teacher.json").read_text())["test"]["auroc"]
 
 
 def test_the_reports_say_that_they_are_synthetic_and_open_offline(repo: Path) -> None:
     page, report = ((repo / f"study/reports/study.{kind}").read_text() for kind in ("html", "md"))
     assert "SYNTHETIC" in page and report.startswith("# SYNTHETIC") and "## In short" in report
-    assert re.search(r'(?:src|href)="(?!data:)(?!\.\./maps\.png)|https?://|@import|url\(', page) is None
-    assert page.count('src="data:image/svg+xml;base64,') == 9
-    for name in ("seeds.png", "grid.png"):
+    assert (
+        re.search(r'(?:src|href)="(?!data:)(?!\.\./checks/(?:maps|frames)\.png)|https?://|@import|url\(', page) is None
+    )
+    assert page.count('src="data:image/svg+xml;base64,') == 8
+    assert page.count("<details>") == page.count("<table>") > 10
+    pictures = ("size.png", "reads.png", "labels.png", "grid.png")
+    for name in pictures:
         assert (repo / "study/reports" / name).read_bytes().startswith(b"\x89PNG")
     for model in ("teacher", "baseline", "distilled"):
         assert f"{model} `{file_sha256(repo / f'models/{model}.safetensors')[:12]}`" in report
-    made = {
-        "metrics.json",
-        "results.json",
-        *(f"reports/{n}" for n in ("study.md", "study.html", "seeds.png", "grid.png")),
+    made = {"metrics.json", "results.json", *(f"reports/{n}" for n in ("study.md", "study.html", *pictures))}
+    given = {
+        ".dvc/.gitignore",
+        ".dvc/config",
+        ".dvcignore",
+        "dvc.yaml",
+        "geometry.csv",
+        "latency.json",
+        "params.yaml",
+        "src",
     }
-    given = {".dvc/.gitignore", ".dvc/config", ".dvcignore", "dvc.yaml", "geometry.csv", "params.yaml", "src"}
     tracked = {name for name in run(repo / "study", "git", "ls-files").split() if not name.startswith(".home/")}
     assert tracked == made | given | {"dvc.lock"}
+
+
+def test_the_report_leads_with_what_the_intervals_allow_and_shows_latency_where_it_was_measured(repo: Path) -> None:
+    figures = json.loads((repo / "study/results.json").read_text())
+    for place in ("test", "test_other_frame", "validation_other_frame"):
+        figures["is_a_teacher_worth_it"][place] = {
+            "higher": ["small, lungs", "small, 5% of the labels"],
+            "includes_zero": ["large, films"],
+            "lower": ["small, no views"],
+        }
+    figures["size"]["students"]["residual_4k"]["milliseconds"] = {"fp32": 0.25, "int8": 0.125}
+    models = {name: {"weights_sha256": "0" * 64} for name in ("teacher", "baseline", "distilled")}
+    dataset = {"image_size": 96, "archive_sha256": "0" * 64}
+    trained = {"precision": "32-true", "processor": "any"}
+    report = study_markdown(figures, Source(dataset, models, trained, synthetic=False))
+    assert report.splitlines()[2] == (
+        "**Is a teacher worth it? On test films in the other frame, the teacher raised the student's AUROC in 2 of 4 "
+        "cases: small, lungs; small, 5% of the labels. No measurable gain: large, films. It lowered AUROC: small, no "
+        "views.**"
+    )
+    assert "| 0.25 | 0.12 |" in report and "SYNTHETIC" not in report
 
 
 def test_the_pipeline_knows_nothing_of_the_study(repo: Path) -> None:
@@ -342,7 +509,9 @@ def test_compiled_files_make_no_stage_stale_and_changed_code_does(repo: Path) ->
         "src/cxr_distill/distill/losses.py": {"cells", "report"},
         "src/cxr_distill/study/answers/plots.py": {"report"},
         "src/cxr_distill/study/checks/maps.py": {"checks", "report"},
-        "stages/study/shortcuts.py": {"shortcuts", "report"},
+        "src/cxr_distill/study/plan/matrix.py": {"cells", "report"},
+        "src/cxr_distill/release/int8.py": {"report"},
+        "stages/study/report.py": {"report"},
         "stages/compare.py": set(),
     }.items():
         path = repo / edited
@@ -355,37 +524,35 @@ def test_deleted_outputs_come_back_from_the_store_and_one_changed_cell_costs_one
     study, before = repo / "study", (repo / "study/dvc.lock").read_text()
     shutil.rmtree(study / "cells")
     shutil.rmtree(study / ".dvc/cache")
-    output = run(study, "dvc", "repro")
-    assert "cells: 13 of 13 are in" in output and (study / "dvc.lock").read_text() == before
+    output = run(study, "dvc", "repro", "cells")
+    assert "cells: 27 of 27 are in" in output and (study / "dvc.lock").read_text() == before
     params = study / "params.yaml"
     text = params.read_text()
-    params.write_text(
-        text.replace("alpha: 0.5, temperature: 2.0, loss: hinton", "alpha: 0.5, temperature: 3.0, loss: hinton")
-    )
-    output = run(study, "dvc", "repro")
-    assert ran(output) == ["cells", "report"] and "cells: 12 of 13 are in" in output
-    params.write_text(text.replace("grid_blog:", "renamed:"))
-    output = run(study, "dvc", "repro")
-    assert "cells: 13 of 13 are in" in output
-    assert "renamed.safetensors" in names_in(study / "cells") and len(names_in(study / "cells")) == 13
+    params.write_text(text.replace("alpha: [0.5], temperature: [2.0]", "alpha: [0.5], temperature: [3.0]"))
+    output = run(study, "dvc", "repro", "cells")
+    assert ran(output)[-1] == "cells" and "cells: 26 of 27 are in" in output
+    assert "grid_hinton_a50_t3.safetensors" in names_in(study / "cells") and len(names_in(study / "cells")) == 27
+    params.write_text(text.replace("residual_4k", "renamed"))
+    assert "cells: 27 of 27 are in" in run(study, "dvc", "repro", "cells")
+    assert "size_renamed_films_0.safetensors" in names_in(study / "cells")
     params.write_text(text)
 
 
 def test_a_wrong_setting_is_one_line_and_nothing_is_trained_or_lost(repo: Path) -> None:
     params, store = repo / "study/params.yaml", repo.parent / "store"
-    text, kept = params.read_text(), names_in(store)
+    text, kept, cells = params.read_text(), names_in(store), names_in(repo / "study/cells")
     for old, new, reason in (
-        ("grid_alone: {<<: *grid}", "grid_alone: {<<: *grid, epochs: 0}", "study/params.yaml: alone.grid_alone.epochs"),
+        ("shares: [0.5]", "shares: [1.5]", "study/params.yaml: labels.shares.0"),
+        ("pool: 2", "pool: 5", "study/params.yaml: blog_low_alone: pool 5 does not divide"),
         (
-            "grid_alone: {<<: *grid}",
-            "grid_alone: {<<: *grid, pool: 5}",
-            "study/params.yaml: grid_alone: pool 5 does not divide",
+            "[8, 16, 16]",
+            "[8, 16, 24]",
+            "study/params.yaml: students needs one of arch residual and channels [8, 16, 16]",
         ),
-        ("  grid_alone: {<<: *grid}\n", "", "study/params.yaml: group grid needs one student in alone"),
     ):
         assert old in text
         params.write_text(text.replace(old, new))
         output = run(repo, "python", "-m", "stages.study.cells", check=False)
         assert f"error: {reason}" in output and "Traceback" not in output and output.strip().count("\n") == 0, output
     params.write_text(text)
-    assert names_in(store) == kept and len(names_in(repo / "study/cells")) == 13
+    assert names_in(store) == kept and names_in(repo / "study/cells") == cells

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.base.files import file_sha256
 from cxr_distill.base.params import parse
 from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.distill.params import DistillParams
@@ -48,12 +49,12 @@ FIT = {
     "seed": 0,
 }
 STUDENT = StudentParams(**FIT, arch="plain", channels=[4, 8, 8])
-TEACHER = TeacherParams(**FIT, arch="resnet18", pretrained=False)
+TEACHER = TeacherParams(**FIT, arch="resnet18", sees="film", image_size=32, pretrained=False)
 VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
-    gamma=0.2, detail=0.3, erase=0.2,
+    gamma=0.2, detail=0.3, erase=0.2, frame=0.5,
 )  # fmt: skip
-BALANCE = BalanceParams(classes=True, batchnorm="images", film_quality=0.5, widths=[0.85, 1.0, 1.3])
+BALANCE = BalanceParams(classes=True, batchnorm="images", film_quality=0.5, widths=[0.85, 1.0, 1.3], frames=1)
 TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
 
 
@@ -201,6 +202,12 @@ def test_the_operating_point_undoes_a_bias_and_is_kept_with_the_weights(tmp_path
     with torch.no_grad():
         linear.bias[0] += 2
     assert set_operating_point(net, pixels, labels, widths=[0.9, 1.1]) == pytest.approx(fair - 2, abs=1e-3)
+    # In frames that are all the same, films are as they are; in others, the point moves.
+    same = torch.tensor([[0.1, 0.1, 0.8, 0.9]]).expand(len(pixels), 4)
+    mixed = torch.where((labels > 0)[:, None], same, torch.tensor([[0.3, 0.2, 0.7, 0.8]]))
+    as_is = set_operating_point(net, pixels, labels, widths=[1.0])
+    assert set_operating_point(net, pixels, labels, widths=[], boxes=same, frames=2) == pytest.approx(as_is, abs=1e-3)
+    assert set_operating_point(net, pixels, labels, widths=[], boxes=mixed, frames=2) != pytest.approx(as_is, abs=1e-3)
     write_weights(net, tmp_path / "w")
     again = build_student(STUDENT)
     load_weights(again, tmp_path / "w")
@@ -244,6 +251,19 @@ def test_same_run_twice_gives_the_same_bytes_and_alpha_zero_is_the_baseline() ->
     alone, again, zero, distilled = map(weights, nets)
     assert alone == again == zero
     assert alone != distilled
+
+
+def test_validation_after_the_last_epoch_alone_changes_no_weight_and_the_best_epoch_needs_all() -> None:
+    found = {}
+    for validate in ("every", "last"):
+        for keep in ("last", "best"):
+            params = STUDENT.model_copy(update={"keep": keep})
+            net = build_student(params)
+            history = fit(CrossEntropyTask(net, params), TRAIN, VAL, VIEWS, BALANCE, TRAINER, validate=validate)
+            found[validate, keep] = weights(net), int(history["val_loss"].notna().sum())
+    assert found["every", "last"][0] == found["last", "last"][0]
+    assert found["every", "best"] == found["last", "best"]
+    assert [found[validate, "last"][1] for validate in ("every", "last")] == [2, 1]
 
 
 def test_the_last_epoch_or_the_one_with_the_least_validation_loss_is_kept() -> None:
@@ -308,14 +328,14 @@ def test_soft_targets_of_another_teacher_or_view_are_refused(tmp_path: Path) -> 
     logits = make_soft_targets(
         student, TRAIN.pixels, balanced_order(torch.from_numpy(TRAIN.labels), seed=0, epoch=0), VIEWS, count=2
     )
-    key = target_key(teacher=teacher, train=train, views=VIEWS)
+    key = target_key(teacher=teacher, films=file_sha256(train), views=VIEWS)
     write_soft_targets(file, logits, key)
     assert np.array_equal(read_soft_targets(file, key, count=2), logits)
     assert np.array_equal(logits[1], predict_logits(student, TRAIN.pixels, view=draw_view(48, VIEWS, number=1)))
-    other = target_key(teacher=train, train=train, views=VIEWS.model_copy(update={"seed": 1}))
+    other = target_key(teacher=train, films=file_sha256(train), views=VIEWS.model_copy(update={"seed": 1}))
     with pytest.raises(CxrError, match="another teacher and views"):
         read_soft_targets(file, other, count=2)
-    with pytest.raises(CxrError, match="2 usable views, not 3"):
+    with pytest.raises(CxrError, match=r"2 usable views, soft_targets\.count is 3"):
         read_soft_targets(file, key, count=3)
 
 

@@ -6,15 +6,18 @@ from pathlib import Path
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.distill.params import DistillParams
+from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.nets.common.params import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from cxr_distill.study.params import Base, cells_of, check_questions, read_sections, setting_of
+from cxr_distill.study.params import FILE, read_study
+from cxr_distill.study.plan.jobs import Base, jobs_of
+from cxr_distill.study.plan.matrix import Main, cells_of
+from cxr_distill.study.plan.settings import StudentSetting
 from stages import load_params, run
 
 FOLDER = Path("study")
 TEACHER = Path("models/teacher.safetensors")
-TENSORS = Path("data/tensors")
 SOFT_TARGETS = Path("data/soft_targets.safetensors")
 
 
@@ -24,34 +27,52 @@ def main() -> None:
     parser.add_argument("--scheduler", default=scheduler, help="address of a Dask scheduler, e.g. tcp://node:8786")
     parser.add_argument("--store", type=Path, help="where finished cells lie; default: in the user's cache folder")
     options = parser.parse_args()
-    student, views = load_params("student", StudentParams), load_params("views", ViewParams)
-    balance, soft = load_params("balance", BalanceParams), load_params("soft_targets", SoftTargetParams)
-    trainer, teacher = load_params("trainer", TrainerParams), load_params("teacher", TeacherParams)
-    cells = cells_of(read_sections(FOLDER / "params.yaml"))
-    check_questions(cells, student, load_params("distill", DistillParams))
-    base = Base(student=student, views=views, balance=balance, precision=trainer.precision, view_count=soft.count)
-    settings = {name: setting_of(name, cell, base) for name, cell in cells.items()}
+    student, teacher = load_params("student", StudentParams), load_params("teacher", TeacherParams)
+    views, balance = load_params("views", ViewParams), load_params("balance", BalanceParams)
+    trainer, soft = load_params("trainer", TrainerParams), load_params("soft_targets", SoftTargetParams)
+    distill, evaluate = load_params("distill", DistillParams), load_params("evaluate", EvaluateParams)
+    study = read_study(FOLDER / "params.yaml")
+    base = Base(
+        student=student,
+        teacher=teacher,
+        views=views,
+        balance=balance,
+        precision=trainer.precision,
+        view_count=soft.count,
+        frame_seed=evaluate.seed,
+    )
+    jobs = jobs_of(cells_of(study, Main(student, teacher.sees, distill)), study, base)
 
+    from cxr_distill.base.files import file_sha256
+    from cxr_distill.base.tables import read_index
     from cxr_distill.distill.targets import read_soft_targets, target_key
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.study.cells.cluster import SPLITS, Inputs, input_of, train_cells
-    from cxr_distill.study.cells.network import cell_images
+    from cxr_distill.study.cells.network import pooled
     from cxr_distill.study.cells.store import default_store, open_store, write_folder
+    from cxr_distill.study.plan.labels import labelled_films
     from cxr_distill.training.data import read_images
 
-    splits = {split: TENSORS / f"{split}.safetensors" for split in SPLITS}
-    val = read_images(splits["val"])
-    for name, setting in settings.items():  # before an hour of training
-        try:
-            build_student(setting.student, classes=setting.classes)
-            cell_images(val, pool=setting.pool, classes=setting.classes)
-        except CxrError as error:
-            raise CxrError(f"study/params.yaml: {name}: {error}") from None
-    read_soft_targets(SOFT_TARGETS, target_key(teacher=TEACHER, train=splits["train"], views=views), count=soft.count)
-    files = {split: input_of(path) for split, path in splits.items()}
-    inputs = Inputs(files, input_of(SOFT_TARGETS), input_of(TEACHER), teacher)
+    images = {sees: {split: Path(f"data/{sees}/{split}.safetensors") for split in SPLITS} for sees in ("film", "lungs")}
+    val = read_images(images["film"]["val"])
+    for name, job in jobs.items():  # before hours of training
+        if isinstance(job.setting, StudentSetting):
+            try:
+                build_student(job.setting.student, classes=job.setting.classes)
+                pooled(val.pixels, job.setting.pool)
+            except CxrError as error:
+                raise CxrError(f"{FILE}: {name}: {error}") from None
+    key = target_key(teacher=TEACHER, films=file_sha256(images["film"]["train"]), views=views)
+    read_soft_targets(SOFT_TARGETS, key, count=soft.count)
+    index = read_index(Path("data/index.csv"))
+    inputs = Inputs(
+        images={sees: {split: input_of(path) for split, path in files.items()} for sees, files in images.items()},
+        soft_targets=input_of(SOFT_TARGETS),
+        weights=input_of(TEACHER),
+        labelled={share: labelled_films(index, share) for share in study.labels.shares},
+    )
     store = open_store(options.store or default_store())
-    done, trained = train_cells(settings, inputs, store, scheduler=options.scheduler)
+    done, trained = train_cells(jobs, inputs, store, scheduler=options.scheduler)
     write_folder(FOLDER / "cells", done, trained)
 
 

@@ -6,60 +6,75 @@ from pathlib import Path
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.nets.student.params import StudentParams
-from cxr_distill.study.params import StudyParams, cells_of, families_of, read_sections, section_of
+from cxr_distill.nets.teacher.params import TeacherParams
+from cxr_distill.study.params import read_study
+from cxr_distill.study.plan.jobs import student_of
+from cxr_distill.study.plan.matrix import PIPELINE, Main, WholeImages, cells_of
 from stages import load_params, run, synthetic_data
 
 FOLDER = Path("study")
+LATENCY = FOLDER / "latency.json"  # `make latency` measures it
 
 
 def main() -> None:
-    evaluate, student = load_params("evaluate", EvaluateParams), load_params("student", StudentParams)
-    sections, synthetic = read_sections(FOLDER / "params.yaml"), synthetic_data()
-    params, settings = section_of(StudyParams, sections.get("study"), "study"), cells_of(sections)
-    families = families_of(settings, student, load_params("distill", DistillParams))
+    evaluate, synthetic = load_params("evaluate", EvaluateParams), synthetic_data()
+    student, teacher = load_params("student", StudentParams), load_params("teacher", TeacherParams)
+    study = read_study(FOLDER / "params.yaml")
+    main = Main(student, teacher.sees, load_params("distill", DistillParams))
+    cells = cells_of(study, main)
 
     from cxr_distill.base.files import write_bytes, write_json
-    from cxr_distill.base.tables import read_csv
+    from cxr_distill.base.tables import read_csv, read_index
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.evaluation.predictions import COLUMNS, scored_split
-    from cxr_distill.study.answers.plots import grid_picture, seeds_picture
+    from cxr_distill.evaluation.figures import png
+    from cxr_distill.evaluation.predictions import COLUMNS
+    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.study.answers import plots, results
+    from cxr_distill.study.answers.networks import main_network, network_of, resampling, same_images
+    from cxr_distill.study.answers.questions import Asked
     from cxr_distill.study.answers.report import Source, study_markdown, study_page
-    from cxr_distill.study.answers.results import MAIN, shown, study
-    from cxr_distill.study.answers.students import Network, network_of
+    from cxr_distill.study.checks.sizes import released_files
+    from cxr_distill.study.plan.labels import count_labelled
 
-    tables = {name: read_csv(Path(f"predictions/{name}.csv"), COLUMNS) for name in MAIN}
     evaluation = json.loads(Path("reports/evaluation.json").read_text())
-    models = {name: evaluation["models"][name] for name in MAIN}
-    main = {
-        name: Network(scored_split(table, "val"), scored_split(table, "test"), models[name]["parameters"])
-        for name, table in tables.items()
+    models = {name: evaluation["models"][name] for name in ("teacher", *PIPELINE)}
+    predictions = {name: read_csv(Path(f"predictions/{name}.csv"), COLUMNS) for name in models}
+    networks = {name: main_network(table, models[name]["parameters"]) for name, table in predictions.items()}
+    same_images(networks)
+    trained: dict[str, str] = {}
+    for name, cell in cells.items():
+        if name not in PIPELINE and not isinstance(cell, WholeImages):
+            tensors, trained = read_tensors(FOLDER / f"cells/{name}.safetensors")
+            networks[name] = network_of(networks["teacher"], tensors)
+    test, index = predictions["teacher"].query("split == 'test'"), read_index(Path("data/index.csv"))
+    side = evaluation["dataset"]["image_size"]
+    megabytes = {
+        name: {
+            kind: round(len(content) / 1e6, 4)
+            for kind, content in released_files(build_student(student_of(study, name, student)), size=side).items()
+        }
+        for name in study.size
     }
-    files = {name: read_tensors(FOLDER / f"cells/{name}.safetensors") for name in settings}
-    cells = {name: network_of(tables["teacher"], files[name][0], cell) for name, cell in settings.items()}
-    test = tables["teacher"][tables["teacher"].split == "test"]
-    figures = study(
-        cells=cells,
-        main=main,
-        families=families,
+    figures = results.study(
+        Asked(study, main, cells, networks, resampling(networks["teacher"], evaluate)),
+        labelled={share: count_labelled(index, share) for share in (*study.labels.shares, 1.0)},
         test_subtypes=test["subtype"].to_numpy(str),
-        tables={name: read_csv(FOLDER / f"{name}.csv", ["file"]) for name in ("shortcuts", "originals", "maps")},
-        params=params,
+        tables={name: read_csv(FOLDER / f"checks/{name}.csv", []) for name in results.TABLES},
+        megabytes=megabytes,
+        latency=json.loads(LATENCY.read_text()),
+        models=models,
+        teacher=predictions["teacher"],
         evaluate=evaluate,
     )
-    source = Source(
-        dataset=evaluation["dataset"],
-        arch=student.arch,
-        models=models,
-        trained=next(iter(files.values()))[1],
-        synthetic=synthetic,
-    )
+    source = Source(dataset=evaluation["dataset"], models=models, trained=trained, synthetic=synthetic)
     report = study_markdown(figures, source)
     write_json(FOLDER / "results.json", figures)
-    write_json(FOLDER / "metrics.json", shown(figures, student.arch))
+    write_json(FOLDER / "metrics.json", results.shown(figures))
     write_bytes(FOLDER / "reports/study.md", report.encode())
     write_bytes(FOLDER / "reports/study.html", study_page(figures, source).encode())
-    write_bytes(FOLDER / "reports/seeds.png", seeds_picture(figures, synthetic=synthetic))
-    write_bytes(FOLDER / "reports/grid.png", grid_picture(figures, synthetic=synthetic))
+    for name in ("size", "reads", "labels", "grid"):
+        draw = getattr(plots, f"{name}_figure")
+        write_bytes(FOLDER / f"reports/{name}.png", png(draw(figures, synthetic=synthetic)))
     print(report)
 
 

@@ -1,4 +1,4 @@
-"""The one exception that a person is meant to read."""
+"""An error with a message for the user."""
 
 
 class CxrError(Exception):

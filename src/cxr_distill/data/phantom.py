@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
@@ -25,9 +25,19 @@ from cxr_distill.base.params import Fraction, Params, Seed
 from cxr_distill.data.params import SplitCounts
 
 Grid = NDArray[np.float64]
+
+
+class Film(NamedTuple):
+    """A drawn chest: a JPEG, and left, top, right, bottom of both lungs as shares of its width and height."""
+
+    jpeg: bytes
+    lungs: tuple[float, float, float, float]
+
+
 BACTERIAL_SHARE = 2 / 3
 SECOND_FILM = 0.25  # probability that a film is another one of the patient before
 OPACITY = (0.03, 0.26)  # least and most
+DIAPHRAGM = 0.62  # height of its middle, from -1 at the top to 1 at the bottom
 DUPLICATES = 3  # films of train that are stored under a second name
 
 
@@ -50,7 +60,8 @@ def write_archive(
     """
     names = _names(counts, np.random.default_rng(seed))
     wrong = np.random.default_rng([seed, len(names)])  # no film's own stream
-    previous: dict[str, bytes] = {}
+    previous: dict[str, Film] = {}
+    boxes = ["file,left,top,right,bottom\n"]
     with whole_file(path) as beside, ZipFile(beside, "w", ZIP_STORED) as archive:
         for number, (folder, name) in enumerate(tqdm(names, desc="draw phantoms", unit="image")):
             train_normal = folder == "train/NORMAL"
@@ -61,11 +72,13 @@ def write_archive(
                 shown = _other(name, wrong) if mislabelled else name
                 film = draw_film(shown, np.random.default_rng([seed, number]), opacity=opacity)
             previous[folder] = film
-            _store(archive, f"chest_xray/{folder}/{name}", film)
-            _store(archive, f"chest_xray/chest_xray/{folder}/{name}", film)
+            boxes.append(f"{folder}/{name},{','.join(f'{side:.4f}' for side in film.lungs)}\n")
+            _store(archive, f"chest_xray/{folder}/{name}", film.jpeg)
+            _store(archive, f"chest_xray/chest_xray/{folder}/{name}", film.jpeg)
             _store(archive, f"chest_xray/__MACOSX/{folder}/._{name}", b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
         for folder in sorted({folder for folder, _ in names}):
             _store(archive, f"chest_xray/{folder}/.DS_Store", b"\x00\x00\x00\x01Bud1")
+        _store(archive, "chest_xray/lungs.csv", "".join(boxes).encode())
 
 
 def _store(archive: ZipFile, name: str, content: bytes) -> None:
@@ -101,19 +114,23 @@ def _other(name: str, random: np.random.Generator) -> str:
     return "bacteria" if random.random() < BACTERIAL_SHARE else "virus"
 
 
-def draw_film(name: str, random: np.random.Generator, *, opacity: Sequence[float] = OPACITY) -> bytes:
-    """A JPEG of one chest; `name` says whether it is normal, bacterial or viral. `opacity`: see `write_archive`."""
+def draw_film(name: str, random: np.random.Generator, *, opacity: Sequence[float] = OPACITY) -> Film:
+    """One chest; `name` says whether it is normal, bacterial or viral.
+
+    `opacity`: see `write_archive`.
+    """
     width, height = (int(side) for side in random.integers(120, 181, 2))
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    x = x + random.normal(0, 0.04)
-    y = y + random.normal(0, 0.04)
+    right_by, down_by = random.normal(0, 0.04), random.normal(0, 0.04)
+    x = x + right_by
+    y = y + down_by
     size, gap = random.uniform(0.85, 1.1), random.uniform(0.42, 0.5)
     left, right = (_ellipse(x, y, (side * gap, -0.05), (0.33 * size, 0.68 * size)) for side in (-1, 1))
     lungs = np.maximum(left, right)
     film = 0.62 - 0.38 * lungs
     film += 0.22 * np.exp(-((x / 0.09) ** 2)) * (1 + 0.15 * np.sin(y * 40))
     film += 0.25 * _ellipse(x, y, (0.14, 0.28), (0.34 * size, 0.3))
-    film += 0.3 * _edge(y - 0.62 + 0.25 * np.abs(np.abs(x) - gap) * random.uniform(0.6, 1.4))
+    film += 0.3 * _edge(y - DIAPHRAGM + 0.25 * np.abs(np.abs(x) - gap) * random.uniform(0.6, 1.4))
     spacing, phase = random.uniform(0.16, 0.2), random.uniform(0, 1)
     ribs = np.cos(2 * np.pi * ((y + 0.35 * x**2 + 0.12 * np.abs(x)) / spacing + phase))
     film += 0.07 * np.clip(ribs, 0, 1) * (0.3 + 0.7 * lungs)
@@ -128,7 +145,10 @@ def draw_film(name: str, random: np.random.Generator, *, opacity: Sequence[float
         image = image.convert("RGB")
     content = BytesIO()
     image.save(content, "JPEG", quality=85)
-    return content.getvalue()
+    across, above, below = gap + 0.33 * size, -0.05 - 0.68 * size, min(-0.05 + 0.68 * size, DIAPHRAGM)
+    corners = (-across - right_by, above - down_by, across - right_by, below - down_by)
+    edges = np.clip((np.array(corners) + 1) / 2, 0, 1).tolist()
+    return Film(content.getvalue(), (edges[0], edges[1], edges[2], edges[3]))
 
 
 def _opacity(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
-from tqdm import tqdm
 
 from cxr_distill.base.classes import CLASSES
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
-from cxr_distill.data.archive import Entry, list_images, open_archive, read_entry
+from cxr_distill.data.archive import convert_images, list_images, open_archive
 from cxr_distill.data.params import SplitCounts
 from cxr_distill.data.preprocess_params import PreprocessParams
-from cxr_distill.films.pixels import Decoded, decode
+from cxr_distill.films.pixels import decode
 
 COLUMNS = ["file", "label", "subtype", "patient", "split", "width", "height", "mode", "sha256"]
 
@@ -34,7 +30,9 @@ def read_archive(
     """
     with open_archive(path) as archive:
         entries = list_images(archive, expected.model_dump())
-        decoded = decode_all(path, entries, size=params.image_size)
+    decoded = convert_images(
+        path, entries, lambda data, _: decode(data, size=params.image_size), desc="decode and resize"
+    )
     index = pd.DataFrame(
         {
             "file": [entry.file for entry in entries],
@@ -52,31 +50,6 @@ def read_archive(
     index["split"] = assign_splits(index, coarse, fraction=params.validation_fraction, seed=params.seed)
     pixels = np.stack([image.pixels for image in decoded])
     return index[COLUMNS], pixels, summarise(index, path, params.image_size)
-
-
-def decode_all(path: Path, entries: Sequence[Entry], *, size: int) -> list[Decoded]:
-    """Every entry decoded and resized on all cores, in order. Raises CxrError naming every bad file."""
-    # Threads, not processes: Pillow's decoder and resizer and hashlib release the interpreter lock, and nothing
-    # has to be copied between processes. One handle per slice, since a ZipFile serialises its readers.
-    workers = min(os.cpu_count() or 1, len(entries))
-    results: list[Decoded | str] = [""] * len(entries)
-    with tqdm(total=len(entries), desc="decode and resize", unit="image") as progress:
-
-        def work(first: int) -> None:
-            with open_archive(path) as archive:
-                for number in range(first, len(entries), workers):
-                    try:
-                        results[number] = decode(read_entry(archive, entries[number]), size=size)
-                    except ValueError as error:
-                        results[number] = f"{entries[number].file!r} ({error})"
-                    progress.update()
-
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, range(workers)))
-    bad = [result for result in results if isinstance(result, str)]
-    if bad:
-        raise CxrError(f"{len(bad)} unusable images in the archive: {'; '.join(bad)}")
-    return [result for result in results if not isinstance(result, str)]
 
 
 def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: float, seed: int) -> pd.Series[Any]:

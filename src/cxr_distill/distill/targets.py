@@ -18,11 +18,14 @@ from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.nets.common.params import ViewParams
 
 
-def target_key(*, teacher: Path, train: Path, views: ViewParams) -> dict[str, str]:
-    """What soft targets depend on: SHA-256 of the weights file, of the training tensors, and of the views' knobs."""
+def target_key(*, teacher: Path, films: str, views: ViewParams) -> dict[str, str]:
+    """What soft targets depend on: SHA-256 of the weights file, of the file of training films, and of the views' knobs.
+
+    `films`: the second of them. That file has the boxes too, by which a teacher's lungs were cut.
+    """
     return {
         "teacher": file_sha256(teacher),
-        "train": file_sha256(train),
+        "films": films,
         "views": sha256(views.model_dump_json().encode()).hexdigest(),
     }
 
@@ -40,5 +43,7 @@ def read_soft_targets(path: Path, key: dict[str, str], *, count: int) -> NDArray
         raise CxrError(f"{path} was made from another {' and '.join(wrong)}; run `dvc repro soft_targets`")
     logits = tensors["logits"]
     if len(logits) < count or not np.isfinite(logits).all():
-        raise CxrError(f"{path} holds {len(logits)} usable views, not {count}; run `dvc repro soft_targets`")
+        raise CxrError(
+            f"{path} has {len(logits)} usable views, soft_targets.count is {count}; run `dvc repro soft_targets`"
+        )
     return logits[:count]

@@ -1,4 +1,4 @@
-"""How well the width and height of an image predict its label, without any pixel."""
+"""How well the geometry of a film predicts its label, without any pixel: its size, or where its lungs lie."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from cxr_distill.evaluation.bootstrap import Floats
 from cxr_distill.evaluation.metrics import Ints
 
 
-def geometry_model(sizes: Floats, labels: Ints, fitted: NDArray[np.bool_]) -> Floats:
-    """P(pneumonia), (N,), by logistic regression on width and height.
+def geometry_model(numbers: Floats, labels: Ints, fitted: NDArray[np.bool_]) -> Floats:
+    """P(pneumonia), (N,), by logistic regression on a few numbers of every film.
 
-    sizes: (N, 2) in pixels, NaN where unknown, which gives NaN; labels: (N,) 0 or 1; fitted: (N,) rows to fit on, all
-    of known size. Both classes have the same total weight in the fit.
+    numbers: (N, 2) width and height in pixels, or (N, 4) the box of the lungs; NaN where unknown, which gives NaN.
+    labels: (N,) 0 or 1; fitted: (N,) rows to fit on, all of them known. Both classes have the same total weight in the
+    fit.
     """
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-    model.fit(sizes[fitted], labels[fitted])
-    p = np.full(len(sizes), np.nan)
-    known = ~np.isnan(sizes).any(axis=1)
-    p[known] = model.predict_proba(sizes[known])[:, 1]
+    model.fit(numbers[fitted], labels[fitted])
+    p = np.full(len(numbers), np.nan)
+    known = ~np.isnan(numbers).any(axis=1)
+    p[known] = model.predict_proba(numbers[known])[:, 1]
     return p

@@ -24,8 +24,11 @@ Ints = NDArray[np.int64]
 
 THRESHOLD = 0.5
 CALIBRATION_BINS = 10
+IN_FRAMES = ("accuracy", "auroc")
 SHOWN = {"test": ("accuracy", "auroc", "sensitivity", "specificity"), "validation": ("auroc", "log_loss")}
 """The few metrics of a model that `dvc metrics show` prints, by split."""
+SHOWN_IN_OTHER_FRAME = {"test": IN_FRAMES, "validation": ("auroc",)}
+"""Those of the films in the other frame; on validation only the one that decides: two experiments fit on one screen."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +160,35 @@ def evaluate(scored: Scored, *, resamples: int, seed: int, validation_threshold:
 
 
 def shown(evaluated: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """SHOWN of the metrics in `evaluated` (split -> what `evaluate` gives); the short key `val` fits one screen."""
-    return {
-        split.replace("validation", "val"): {metric: evaluated[split][metric] for metric in chosen}
-        for split, chosen in SHOWN.items()
-    }
+    """The metrics of SHOWN and SHOWN_IN_OTHER_FRAME in `evaluated` (split -> what `evaluate` gives).
+
+    The short key `val` fits one screen.
+    """
+    figures = {}
+    for split, chosen in SHOWN.items():
+        moved = evaluated[split]["frames"]["other_frame"]
+        figures[split.replace("validation", "val")] = {metric: evaluated[split][metric] for metric in chosen} | {
+            f"{metric}_other_frame": moved[metric]["value"] for metric in SHOWN_IN_OTHER_FRAME[split]
+        }
+    return figures
+
+
+def frame_figures(
+    as_it_is: Scored, by_variant: Mapping[str, Scored], *, resamples: int, seed: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """By variant of the films: IN_FRAMES with 95% intervals, and their changes from the films as they are, paired.
+
+    `by_variant`: what one model says of each variant of the same films (`frames.variants`).
+    """
+    weights = patient_resamples(as_it_is.labels, as_it_is.patients, resamples=resamples, seed=seed)
+    before = estimates(as_it_is, weights)
+    figures = {}
+    for name, scored in by_variant.items():
+        after = estimates(scored, weights)
+        figures[name] = {metric: after[metric].summary() for metric in IN_FRAMES} | {
+            f"{metric}_change": (after[metric] - before[metric]).summary() for metric in IN_FRAMES
+        }
+    return figures
 
 
 def reliability(scored: Scored) -> pd.DataFrame:

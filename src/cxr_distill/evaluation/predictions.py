@@ -11,32 +11,44 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.metrics import Scored
 
 LOGITS = [f"logit_{name}" for name in CLASSES]
-COLUMNS = ["split", "file", "patient", "subtype", "label", "p_pneumonia", *LOGITS]
+OTHER_FRAME = "p_other_frame"
+COLUMNS = ["split", "file", "patient", "subtype", "label", "p_pneumonia", OTHER_FRAME, *LOGITS]
 
 
 def predictions_table(
-    index: pd.DataFrame, *, split: str, labels: NDArray[np.uint8], logits: NDArray[np.float32]
+    index: pd.DataFrame,
+    *,
+    split: str,
+    labels: NDArray[np.uint8],
+    logits: NDArray[np.float32],
+    other_frame: NDArray[np.float32],
 ) -> pd.DataFrame:
     """COLUMNS for the images of one split; `labels` (N,) and `logits` (N, 3) in the order of the index.
+
+    `other_frame`: the logits (N, 3) for the same films in the frame of the other class.
 
     Raises CxrError if the tensors are not those of the index.
     """
     rows = index[index.split == split]
     if rows.subtype.tolist() != [CLASSES[label] for label in labels]:
         raise CxrError(f"data/index.csv and the {split} tensors differ; run `dvc repro preprocess`")
-    if not np.isfinite(logits).all():
+    if not (np.isfinite(logits).all() and np.isfinite(other_frame).all()):
         raise CxrError("the network's logits are not finite: its training diverged; lower the learning rate")
     table = rows[["split", "file", "patient", "subtype"]].reset_index(drop=True)
     table["label"] = (labels != CLASSES.index("normal")).astype(int)
     table["p_pneumonia"] = p_pneumonia(logits)
+    table[OTHER_FRAME] = p_pneumonia(other_frame)
     table[LOGITS] = logits
     return table
 
 
-def scored_split(predictions: pd.DataFrame, split: str) -> Scored:
-    """Labels, P(pneumonia) and patients of one split. Raises CxrError naming the split if they cannot be scored."""
+def scored_split(predictions: pd.DataFrame, split: str, column: str = "p_pneumonia") -> Scored:
+    """Labels, P(pneumonia) in `column`, and patients of one split.
+
+    Raises CxrError naming the split if they cannot be scored.
+    """
     rows = predictions[predictions.split == split]
     try:
-        return Scored(rows.label.to_numpy(np.int64), rows.p_pneumonia.to_numpy(np.float64), rows.patient.to_numpy(str))
+        return Scored(rows.label.to_numpy(np.int64), rows[column].to_numpy(np.float64), rows.patient.to_numpy(str))
     except CxrError as error:
         raise CxrError(f"{split}: {error}") from None

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from torch import nn
 
 from cxr_distill.base.classes import CLASSES
@@ -27,6 +22,7 @@ from cxr_distill.evaluation.metrics import (
 )
 from cxr_distill.release.calibration import fit_temperature
 from cxr_distill.release.graph import Screener, to_onnx, with_facts
+from cxr_distill.release.int8 import quantise
 from cxr_distill.release.params import ReleaseParams
 from cxr_distill.release.strangers import ALTERED, ALTERED_UNSEEN, DRAWN, DRAWN_UNSEEN, alter_films, draw_strangers
 from cxr_distill.release.typicality import fit_typicality
@@ -107,40 +103,6 @@ def check_release(
             "strangers_unseen": rates_unseen,
         },
     }
-
-
-class _Reader(CalibrationDataReader):
-    """Gives onnxruntime the calibration images, one by one."""
-
-    def __init__(self, images: Pixels) -> None:
-        self.waiting = iter(images.astype(np.float32)[:, None])
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        image = next(self.waiting, None)
-        return None if image is None else {"image": image}
-
-
-def quantise(model: onnx.ModelProto, images: Pixels) -> onnx.ModelProto:
-    """The graph with its convolutions in int8: QDQ, weights per channel, ranges of activations from `images` (N, S, S).
-
-    The rest stays in single precision: standardisation, the linear layer, and the typicality score, in which small
-    differences decide.
-    """
-    logging.getLogger().setLevel(logging.ERROR)  # it advises a pre-processing step that the exporter has already done
-    with tempfile.TemporaryDirectory() as folder:
-        fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
-        onnx.save(model, fp32)
-        quantize_static(
-            fp32,
-            int8,
-            _Reader(images),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-        return onnx.load(int8)
 
 
 def answer_all(model: Model, images: Pixels) -> Answers:

@@ -7,37 +7,47 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.bootstrap import patient_resamples, rounded
 from cxr_distill.evaluation.geometry import geometry_model
-from cxr_distill.evaluation.metrics import Scored, decisions, estimates
+from cxr_distill.evaluation.metrics import IN_FRAMES, Scored, decisions, estimates
 from cxr_distill.evaluation.predictions import LOGITS
 
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0)
 MODELS = ("teacher", "baseline", "distilled")
-COMPARED = ("accuracy", "auroc")
+SPLITS = {"validation": "val", "test": "test"}
+"""A split's name in reports -> in data/."""
 
 
-def differences(models: Mapping[str, Scored], *, resamples: int, seed: int) -> dict[str, Any]:
+def differences(
+    models: Mapping[str, Scored], other_frame: Mapping[str, Scored], *, resamples: int, seed: int
+) -> dict[str, Any]:
     """Distilled minus baseline (`gain`) and minus teacher (`gap`), and how often each model decides as the teacher.
 
     Positive is better for the distilled student in both. Each difference has a 95% interval, in which both models are
-    scored on the same resamples of patients. `models` has at least MODELS.
+    scored on the same resamples of patients. `models` has at least MODELS; `other_frame`: the same films in the frame
+    of the other class.
 
     Raises CxrError unless all models scored the same images.
     """
     teacher = models["teacher"]
     for name, scored in models.items():
         if not (np.array_equal(scored.labels, teacher.labels) and np.array_equal(scored.patients, teacher.patients)):
-            raise CxrError(f"predictions/{name}.csv is of other images than predictions/teacher.csv; run `dvc repro`")
+            raise CxrError(f"predictions/{name}.csv and predictions/teacher.csv contain other images; run `dvc repro`")
     weights = patient_resamples(teacher.labels, teacher.patients, resamples=resamples, seed=seed)
     estimated = {name: estimates(models[name], weights) for name in MODELS}
+    moved = {name: estimates(other_frame[name], weights) for name in MODELS}
 
     def distilled_minus(other: str) -> dict[str, dict[str, float]]:
-        return {metric: (estimated["distilled"][metric] - estimated[other][metric]).summary() for metric in COMPARED}
+        return {
+            f"{metric}{suffix}": (of["distilled"][metric] - of[other][metric]).summary()
+            for of, suffix in ((estimated, ""), (moved, "_other_frame"))
+            for metric in IN_FRAMES
+        }
 
     return {
         "n": len(teacher.labels),
@@ -56,8 +66,11 @@ def differences(models: Mapping[str, Scored], *, resamples: int, seed: int) -> d
 
 
 def shown(difference: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """The values of `gain` or `gap` under the keys of a model's metrics, so that `dvc metrics show` lines them up."""
-    return {"test": {metric: figures["value"] for metric, figures in difference.items()}}
+    """Accuracy and AUROC of `gain` or `gap` under the keys of a model's metrics: `dvc metrics show` lines them up.
+
+    The other frame is left to the reports: two experiments side by side shall fit on one screen.
+    """
+    return {"test": {metric: difference[metric]["value"] for metric in IN_FRAMES}}
 
 
 def geometry_only(index: pd.DataFrame) -> dict[str, float]:
@@ -73,6 +86,27 @@ def geometry_only(index: pd.DataFrame) -> dict[str, float]:
     p = geometry_model(size, sick, train)[test]
     accuracy = ((p >= 0.5) == sick[test]).mean()
     return {"accuracy": rounded(accuracy), "auroc": rounded(roc_auc_score(sick[test], p))}
+
+
+def boxes_only(films: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, float]:
+    """AUROC on validation and test of logistic regression on the lung boxes alone, fitted on train.
+
+    films: `boxes` (N, 4) and `labels` (N,) of the splits train, val and test.
+    """
+    boxes = np.concatenate([films[split]["boxes"] for split in ("train", "val", "test")])
+    sick = np.concatenate([films[split]["labels"] > 0 for split in ("train", "val", "test")]).astype(np.int64)
+    p = geometry_model(boxes, sick, np.arange(len(sick)) < len(films["train"]["labels"]))
+    ends = np.cumsum([len(films[split]["labels"]) for split in ("train", "val", "test")])
+    return {
+        name: rounded(roc_auc_score(sick[first:last], p[first:last]))
+        for name, first, last in (("validation", ends[0], ends[1]), ("test", ends[1], ends[2]))
+    }
+
+
+def box_share(films: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, float]:
+    """Mean share of a film that its lung box fills, on validation and test; films as for `boxes_only`."""
+    sides = {name: films[split]["boxes"][:, 2:] - films[split]["boxes"][:, :2] for name, split in SPLITS.items()}
+    return {name: rounded(each.prod(axis=1).mean()) for name, each in sides.items()}
 
 
 def temperature_table(teacher: pd.DataFrame) -> pd.DataFrame:

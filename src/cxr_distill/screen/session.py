@@ -25,20 +25,27 @@ class Answers(NamedTuple):
     typicality: Floats  # (B,), higher for more typical
 
 
+def open_session(content: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
+    """An ONNX file's bytes, ready to run on the processor. Raises CxrError if they are damaged."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Without VNNI, the default sums of 8-bit products overflow 16 bits, and the int8 model's answers are wrong.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    # The arena would keep the memory of the largest batch.
+    options.enable_cpu_mem_arena = False
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise CxrError(f"cannot load the model: {' '.join(str(error).split())[:200]}") from None
+
+
 class Model:
     """A released model. Raises CxrError if `content`, an ONNX file's bytes, is damaged or not a released model."""
 
     def __init__(self, content: bytes, *, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # The arena would keep the memory of the largest batch.
-        options.enable_cpu_mem_arena = False
-        try:
-            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no common class
-            raise CxrError(f"cannot load the model: {' '.join(str(error).split())[:200]}") from None
+        self.session = open_session(content, threads=threads)
         text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
             raise CxrError("an ONNX file, but not a released model of cxr-distill")

@@ -24,16 +24,17 @@ from cxr_distill.training.task import Batch
 
 @dataclass(frozen=True)
 class Images:
-    """A split: grey uint8 `pixels` (N, S, S) and class `labels` (N,)."""
+    """A split: grey uint8 `pixels` (N, S, S), class `labels` (N,); for films also `boxes` of the lungs (N, 4)."""
 
     pixels: NDArray[Any]
     labels: NDArray[Any]
+    boxes: NDArray[Any] | None = None
 
 
 def read_images(path: Path) -> Images:
-    """A split from data/tensors."""
+    """A split from data/film or data/lungs; only films have boxes."""
     tensors, _ = read_tensors(path)
-    return Images(tensors["images"], tensors["labels"])
+    return Images(tensors["images"], tensors["labels"], tensors.get("boxes"))
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,11 @@ class ViewData(LightningDataModule):
         super().__init__()
         self.views, self.batch_size, self.seed, self.view_count = views, batch_size, seed, view_count
         self.pixels, self.labels = torch.from_numpy(train.pixels), torch.from_numpy(train.labels).long()
+        self.boxes = None if train.boxes is None else torch.from_numpy(train.boxes)
         self.weights = None
         if balance.classes:
             self.weights = overlap_weights(self.pixels, self.labels, strength=balance.film_quality)
+        self.val_boxes = None if val.boxes is None else torch.from_numpy(val.boxes)
         self.val_pixels, self.val_labels = torch.from_numpy(val.pixels), torch.from_numpy(val.labels).long()
         self.teacher = None if teacher is None else torch.from_numpy(teacher)
 
@@ -95,7 +98,7 @@ class ViewData(LightningDataModule):
         if self.trainer:
             epoch, rank, world = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
         if self.batch_size % world:
-            raise CxrError(f"batch_size {self.batch_size} cannot be shared by {world} processes; make it a multiple")
+            raise CxrError(f"batch_size {self.batch_size} is not divisible by {world} processes; make it so")
         if self.weights is None:
             order = shuffled_order(len(self.labels), seed=self.seed, epoch=epoch)
         else:
@@ -106,7 +109,7 @@ class ViewData(LightningDataModule):
             self.labels,
             order,
             self.batch_size,
-            draw_view(len(self.labels), self.views, number=number),
+            draw_view(len(self.labels), self.views, number=number, boxes=self.boxes),
             None if self.teacher is None else self.teacher[number],
             rank,
             world,

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -77,12 +77,14 @@ def fit(
     view_count: int | None = None,
     teacher: NDArray[np.float32] | None = None,
     resume: Path | None = None,
+    validate: Literal["every", "last"] = "every",
     low_memory: bool = False,
 ) -> pd.DataFrame:
     """Train `task.net` in place, keep the weights that its `keep` says, return the history: columns HISTORY.
 
     `teacher`: logits float32 (view_count, N, 3) for distillation. On one kind of processor the result is a function
     of the arguments alone, also where the run goes on from an epoch that a killed one left in the folder `resume`.
+    `validate`: after which epochs; a run that keeps the best epoch needs every one, all others give the same weights.
     `low_memory`: see `set_allocator`. Raises CxrError if the loss diverges, or if a file cannot be written.
     """
     trained = trained_with(trainer)
@@ -109,7 +111,8 @@ def fit(
         callbacks.insert(0, _BatchNormOfWholeImages(data))
     left = None
     if resume is not None:
-        arrays = [train.pixels, train.labels, val.pixels, val.labels, *([] if teacher is None else [teacher])]
+        arrays = [train.pixels, train.labels, val.pixels, val.labels]
+        arrays += [array for array in (train.boxes, val.boxes, teacher) if array is not None]
         more = [str(view_count), *trained.values()]
         key = resume_key(task.net, [*task.settings, views, balance, trainer], more, arrays)
         every = EveryEpoch(resume, key)
@@ -122,6 +125,7 @@ def fit(
         plugins=[WholeCheckpoints()],
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
+        check_val_every_n_epoch=1 if validate == "every" or history.best else task.params.epochs,
         enable_checkpointing=resume is not None,
         logger=False,
         enable_model_summary=False,
@@ -134,8 +138,10 @@ def fit(
         raise KeyboardInterrupt from stop
     if history.best:
         task.load_state_dict(history.weights)
-    set_operating_point(task.net, data.val_pixels, data.val_labels, widths=balance.widths)
-    return pd.DataFrame(history.rows)[HISTORY].round(6)
+    set_operating_point(
+        task.net, data.val_pixels, data.val_labels, widths=balance.widths, boxes=data.val_boxes, frames=balance.frames
+    )
+    return pd.DataFrame(history.rows, columns=HISTORY).round(6)
 
 
 def set_allocator(*, low_memory: bool) -> None:

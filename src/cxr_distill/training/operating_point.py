@@ -9,8 +9,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from cxr_distill.nets.common.frames import in_frame
 from cxr_distill.nets.common.layers import OperatingPoint
-from cxr_distill.nets.common.views import stretch
+from cxr_distill.nets.common.views import stretch, to_input
+from cxr_distill.training.sampling import shuffled_order
 
 
 def balanced_weights(labels: Tensor) -> Tensor:
@@ -26,23 +28,37 @@ def screening_losses(logits: Tensor, labels: Tensor) -> Tensor:
     return -torch.where(labels == 0, log_p[:, 0], log_p[:, 1:].logsumexp(dim=-1))
 
 
-def set_operating_point(net: nn.Module, images: Tensor, labels: Tensor, *, widths: Sequence[float]) -> float:
-    """Shift the logit of normal so that P(pneumonia) is right on average over shapes of film; return the shift.
+def set_operating_point(
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    widths: Sequence[float],
+    boxes: Tensor | None = None,
+    frames: int = 0,
+) -> float:
+    """Shift the logit of normal so that P(pneumonia) is right on average over shapes and frames; return the shift.
 
     The shift minimises `screening_losses`, both classes weighted equally, on validation `images` (N, S, S) stretched
-    to each of `widths`. Films of another hospital have other shapes, and squashing to a square keeps them as
-    distortion: to a network trained on this set, a wide film looks more like pneumonia. No `widths`: no shift.
+    to each of `widths`, and `frames` times in the frames of random films among them, if their `boxes` (N, 4) are given.
+    Films of another hospital have other shapes, and squashing to a square keeps them as distortion; they are framed in
+    other ways, too. No `widths` and no `frames`: no shift.
     """
     point = next(module for module in net.modules() if isinstance(module, OperatingPoint))
     point.normal.zero_()
-    if not widths:
+    rounds = frames if boxes is not None else 0
+    if not (widths or rounds):
         return 0.0
     net.eval()
+    batches = [stretch(part, width) for width in widths for part in images.split(64)]
+    for number in range(rounds):
+        assert boxes is not None
+        partner = shuffled_order(len(images), seed=0, epoch=number)
+        batches += [to_input(part) for part in in_frame(images, boxes, boxes[partner]).split(64)]
     with torch.inference_mode():
-        batches = [stretch(part, width) for width in widths for part in images.split(64)]
         logits = torch.cat([net(batch.contiguous(memory_format=torch.channels_last)) for batch in batches])
     logits = logits.double()  # single precision leaves a flat minimum uncertain by 1e-4
-    weights, repeated = balanced_weights(labels).repeat(len(widths)), labels.repeat(len(widths))
+    weights, repeated = balanced_weights(labels).repeat(len(widths) + rounds), labels.repeat(len(widths) + rounds)
 
     def loss(shift: float) -> float:
         shifted = torch.cat([logits[:, :1] + shift, logits[:, 1:]], dim=1)

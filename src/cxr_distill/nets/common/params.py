@@ -21,6 +21,7 @@ class ViewParams(Params):
     gamma: Annotated[Number, Field(ge=0, lt=1)]
     detail: Annotated[Number, Field(ge=0, lt=1)]
     erase: Annotated[Number, Field(ge=0, lt=1)]
+    frame: Fraction
 
 
 class BalanceParams(Params):
@@ -30,11 +31,12 @@ class BalanceParams(Params):
     batchnorm: Literal["images", "views"]
     film_quality: Fraction
     widths: list[Annotated[Number, Field(ge=0.5, le=2)]]
+    frames: Annotated[int, Field(ge=0, le=16)]
 
     @model_validator(mode="after")
     def _film_quality_needs_balance(self) -> Self:
         if self.film_quality and not self.classes:
-            raise ValueError("film_quality chooses among the images of each class, so it needs classes: true, or 0")
+            raise ValueError("film_quality above 0 needs classes: true")
         return self
 
 

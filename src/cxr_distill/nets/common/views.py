@@ -7,12 +7,13 @@ are made on the CPU for the whole set at once, and only then are rows picked fro
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
+from cxr_distill.nets.common.frames import frame_map, through
 from cxr_distill.nets.common.params import ViewParams
 
 OCTAVES = 4  # of detail: from one pixel to 16
@@ -38,8 +39,13 @@ class View:
         return View(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
-def draw_view(images: int, params: ViewParams, *, number: int) -> View:
-    """The draws of view `number` for a set of `images` images."""
+def draw_view(images: int, params: ViewParams, *, number: int, boxes: Tensor | None = None) -> View:
+    """The draws of view `number` for a set of `images` images.
+
+    `boxes`: float32 (N, 4), the lungs of each film. With them, a film is mapped with probability `params.frame` so that
+    its lungs lie where those of a partner lie, a random film of the set. Without them no frame is exchanged, and all
+    other draws are the same.
+    """
     generator = torch.Generator().manual_seed((params.seed << 20) + number)
 
     def uniform(low: float, high: float) -> Tensor:
@@ -56,7 +62,7 @@ def draw_view(images: int, params: ViewParams, *, number: int) -> View:
     cos, sin = torch.cos(angle), torch.sin(angle)
     row_x = torch.stack([mirror * cos * zoom * aspect, -mirror * sin * zoom, shift_x], dim=1)
     row_y = torch.stack([sin * zoom, cos * zoom / aspect, shift_y], dim=1)
-    return View(
+    view = View(
         affine=torch.stack([row_x, row_y], dim=1),
         contrast=around_one(params.contrast),
         brightness=uniform(-params.brightness, params.brightness),
@@ -64,6 +70,12 @@ def draw_view(images: int, params: ViewParams, *, number: int) -> View:
         detail=torch.stack([around_one(params.detail) for _ in range(OCTAVES)], dim=1),
         erased=torch.stack([uniform(-1, 1), uniform(-1, 1), uniform(0, params.erase)], dim=1),
     )
+    if boxes is None or params.frame == 0:
+        return view
+    exchanged = uniform(0, 1) < params.frame
+    partner = torch.randint(images, (images,), generator=generator)
+    partner = torch.where(exchanged, partner, torch.arange(images))
+    return replace(view, affine=through(frame_map(boxes, boxes[partner]), view.affine))
 
 
 def to_input(images: Tensor) -> Tensor:

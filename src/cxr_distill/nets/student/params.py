@@ -15,7 +15,11 @@ class StudentParams(FitParams):
     channels: Annotated[list[PositiveInt], Field(min_length=1, max_length=8)]
 
     @model_validator(mode="after")
-    def _three_convolutions(self) -> Self:
+    def _channels_fit_the_arch(self) -> Self:
         if self.arch == "plain" and len(self.channels) != 3:
-            raise ValueError("arch plain takes three channels")
+            raise ValueError("arch plain needs exactly three channels")
+        # With fewer, the gradient of PyTorch 2.15's strided 1 x 1 convolution hangs or corrupts memory on processors
+        # with AVX2 alone.
+        if self.arch == "residual" and min(self.channels) < 8:
+            raise ValueError("arch residual needs at least 8 channels in every stage")
         return self

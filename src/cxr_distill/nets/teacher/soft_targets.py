@@ -22,16 +22,19 @@ def make_soft_targets(
     views: ViewParams,
     *,
     count: int,
+    boxes: NDArray[np.float32] | None = None,
     precision: str = SINGLE,
 ) -> NDArray[np.float32]:
     """Teacher logits float32 (count, N, 3) for views 0 to count - 1 of grey uint8 `images` (N, S, S).
 
-    The teacher sees views, so its BatchNorm statistics are first gathered on view 0 of the images `rows`.
+    `boxes` (N, 4) of the lungs, where the images are films whose frames the views exchange. The teacher sees views, so
+    its BatchNorm statistics are first gathered on view 0 of the images `rows`.
     """
-    estimate_batchnorm(teacher, torch.from_numpy(images), rows, view=draw_view(len(images), views, number=0))
-    return np.stack(
-        [
-            predict_logits(teacher, images, view=draw_view(len(images), views, number=number), precision=precision)
-            for number in trange(count, desc="soft targets", unit="view")
-        ]
-    )
+    where = None if boxes is None else torch.from_numpy(boxes)
+    first = draw_view(len(images), views, number=0, boxes=where)
+    estimate_batchnorm(teacher, torch.from_numpy(images), rows, view=first)
+    logits = []
+    for number in trange(count, desc="soft targets", unit="view"):
+        view = draw_view(len(images), views, number=number, boxes=where)
+        logits.append(predict_logits(teacher, images, view=view, precision=precision))
+    return np.stack(logits)

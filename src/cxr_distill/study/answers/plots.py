@@ -1,8 +1,8 @@
-"""The study's pictures, each from study/results.json alone: PNG for the README, SVG for the page."""
+"""The study's pictures, each from study/results.json alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cxr_distill.evaluation.figures import COLOURS, png
+from cxr_distill.evaluation.figures import COLOURS
 
 Figures = Mapping[str, Any]
-LOSSES = ("hinton", "blog")
+WHO = {"alone": "alone", "films": "taught by a teacher of films", "lungs": "taught by a teacher of lungs"}
+"""Who teaches, as in study/results.json -> in words."""
+FRAMED = {
+    "validation_other_frame": "validation, other frame",
+    "test_other_frame": "test, other frame",
+    "test": "test as it is",
+}
+CHANGES = {
+    "as_it_is": "film as it is",
+    "other_frame": "frame of the other class",
+    "mean_frame": "mean frame",
+    "lungs_only": "lungs only",
+    "lungs_greyed": "lungs greyed out",
+}
+"""How a film is changed, as in section `reads` -> in words."""
 NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
@@ -44,113 +58,107 @@ def _intervals(
         axes.axvline(0, color="0.4", linewidth=1)
 
 
-def seeds_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """Every seed of every student as a dot, their mean with its 95% interval, and the teacher."""
-    title = f"Test, threshold 0.5, n = {figures['n']}: seeds (dots), mean, 95% interval over seeds and patients"
-    figure = _figure(10, 3.4, title, synthetic=synthetic)
-    names = list(figures["students"])
-    for axes, metric in zip(figure.subplots(1, 3, sharey=True), ("accuracy", "auroc", "specificity"), strict=True):
-        rows = {name: figures["students"][name][metric] for name in names} | {"teacher": figures["teacher"][metric]}
-        _intervals(axes, rows, colours=[COLOURS[n % 2] for n in range(len(names))] + [COLOURS[6]])
-        for number, name in enumerate(names):
-            dots = figures["students"][name]["by_seed"][metric]
-            axes.plot(dots, np.full(len(dots), 0.25 - number), ".", color=COLOURS[number % 2], alpha=0.7)
-        axes.set_title(NAMES[metric], fontsize=10)
+def size_figure(figures: Figures, *, synthetic: bool) -> Figure:
+    """AUROC over the number of parameters, a line per kind of student and teacher: in the other frame, and as it is."""
+    students = sorted(figures["size"]["students"].values(), key=lambda each: each["parameters"])
+    figure = _figure(11, 4.2, "Size and teacher: means over seeds, 95% intervals", synthetic=synthetic)
+    all_axes = figure.subplots(1, 3)
+    for axes, (place, title) in zip(all_axes, FRAMED.items(), strict=True):
+        for number, (how, words) in enumerate(WHO.items()):
+            for kind, style in (("residual", "o-"), ("plain", "s")):
+                chosen = [each for each in students if each["arch"] == kind and how in each["by_teacher"]]
+                if not chosen:
+                    continue
+                # Beside each other, so that the intervals of one size can be seen.
+                x = [each["parameters"] * 1.06 ** (number - 1) for each in chosen]
+                scores = [each["by_teacher"][how][place]["auroc"] for each in chosen]
+                _curve(axes, x, scores, COLOURS[number], style, words if kind == "residual" else None)
+        axes.set(xscale="log", xlabel="parameters")
+        ticks = [each["parameters"] for each in students if each["arch"] == "residual"]
+        axes.set_xticks(ticks, [f"{parameters:,}" for parameters in ticks], fontsize=8)
+        axes.minorticks_off()
+        axes.set_title(title, fontsize=10)
+    all_axes[0].set_ylabel("AUROC")
+    all_axes[0].legend(fontsize=8)
     return figure
 
 
-def seeds_picture(figures: Figures, *, synthetic: bool) -> bytes:
-    """PNG bytes of `seeds_figure`."""
-    return png(seeds_figure(figures, synthetic=synthetic))
+def _curve(
+    axes: Axes, x: Sequence[float], figures: Sequence[Figures], colour: str, style: str, label: str | None
+) -> None:
+    """Means and 95% intervals over `x`."""
+    middle = [_centre(each) for each in figures]
+    axes.vlines(x, [each["low"] for each in figures], [each["high"] for each in figures], color=colour, linewidth=1.2)
+    axes.plot(x, middle, style, color=colour, markersize=5, label=label)
+    axes.grid(color="0.92")
+    axes.set_axisbelow(True)
+
+
+def reads_figure(figures: Figures, *, synthetic: bool) -> Figure:
+    """AUROC of the main networks on films as they are and changed, on validation and on test."""
+    figure = _figure(10, 3.6, "What the networks read: AUROC, 95% intervals over patients", synthetic=synthetic)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, place in zip(panels, ("validation", "test"), strict=True):
+        for number, (name, by_place) in enumerate(figures["reads"].items()):
+            colour, changes = COLOURS[number % len(COLOURS)], by_place[place]
+            rows = [-list(CHANGES).index(change) - 0.18 * (number - 1) for change in changes]
+            axes.hlines(rows, [e["low"] for e in changes.values()], [e["high"] for e in changes.values()], color=colour)
+            axes.plot([each["value"] for each in changes.values()], rows, "o", color=colour, markersize=5, label=name)
+        axes.axvline(0.5, color="0.7", linewidth=1)
+        axes.set_yticks([-number for number in range(len(CHANGES))], list(CHANGES.values()), fontsize=9)
+        axes.set_title(f"{place} films", fontsize=10)
+        axes.grid(axis="x", color="0.92")
+        axes.set_axisbelow(True)
+    panels[0].legend(fontsize=8, loc="lower left")
+    return figure
+
+
+def labels_figure(figures: Figures, *, synthetic: bool) -> Figure:
+    """AUROC in the other frame over the share of labelled patients, and what a teacher changes there and without
+    views."""
+    labels, regime = figures["labels"], figures["regime"]
+    figure = _figure(11, 4.2, "Labels and views: means over seeds, 95% intervals", synthetic=synthetic)
+    left, right = figure.subplots(1, 2)
+    shares = labels["shares"].values()
+    for number, how in enumerate(("alone", "taught")):
+        scores = [each[how]["test_other_frame"]["auroc"] for each in shares]
+        _curve(left, [each["share"] * 1.02**number for each in shares], scores, COLOURS[number], "o-", how)
+    left.set(xscale="log", xlabel="share of the patients with a label", ylabel="AUROC on test in the other frame")
+    left.set_xticks([each["share"] for each in shares], [f"{each['share']:.0%}" for each in shares])
+    left.minorticks_off()
+    left.set_title(labels["student"], fontsize=10)
+    left.legend(fontsize=8)
+    gains = {f"{percent}% of the labels": each["taught_minus_alone"] for percent, each in labels["shares"].items()}
+    gains |= {words: regime[key]["taught_minus_alone"] for key, words in (("views", "views"), ("no_views", "no views"))}
+    _intervals(right, {name: each["test_other_frame"]["auroc"] for name, each in gains.items()}, zero=True)
+    right.set_title("taught minus alone", fontsize=10)
+    return figure
 
 
 def grid_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """Validation log-loss and test accuracy over alpha and T for both losses, and all points by effective alpha."""
+    """Validation log-loss in the other frame over alpha and temperature, and of the blog's point below."""
     points = figures["grid"]["points"].values()
-    figure = _figure(
-        12, 6.2, "Alpha and temperature: short schedules, two classes, one seed a point", synthetic=synthetic
-    )
-    axes_of = figure.subplot_mosaic([["0 hinton", "1 hinton", "all"], ["0 blog", "1 blog", "all"]])
-    for column, (label, reach) in enumerate({
-        "validation log-loss": lambda p: p["validation_log_loss"]["value"],
-        "test accuracy": lambda p: p["test"]["accuracy"]["value"],
-    }.items()):  # fmt: skip
-        ends = min(map(reach, points)), max(map(reach, points))
-        for loss in LOSSES:
-            axes = axes_of[f"{column} {loss}"]
-            _heat_map(axes, [p for p in points if p["loss"] == loss], reach, ends)
-            below = "\n(second line: effective alpha)" if loss == "blog" else ""
-            axes.set_title(f"{loss}: {label}{below}", fontsize=9)
-    _against_alpha(axes_of["all"], figures)
-    return figure
-
-
-def _heat_map(axes: Axes, points: list[Figures], reach: Callable[[Figures], float], ends: tuple[float, float]) -> None:
-    alphas, temperatures = (sorted({point[key] for point in points}) for key in ("alpha", "temperature"))
+    title = "Alpha and temperature: validation log-loss in the other frame"
+    figure = _figure(6, 4, title, synthetic=synthetic)
+    axes = figure.subplots()
+    mine = [point for point in points if point["loss"] == "hinton"]
+    alphas, temperatures = (sorted({point[key] for point in mine}) for key in ("alpha", "temperature"))
     table = np.full((len(alphas), len(temperatures)), np.nan)
-    places = {(alphas.index(p["alpha"]), temperatures.index(p["temperature"])): p for p in points}
-    for place, point in places.items():
-        table[place] = reach(point)
-    axes.imshow(table, cmap="cividis", vmin=ends[0], vmax=ends[1], aspect="auto")
-    for (row, column), point in places.items():
-        second = f"\n= {point['effective_alpha']:.2f}" if point["loss"] == "blog" else ""
-        colour = "k" if reach(point) > 0.45 * ends[0] + 0.55 * ends[1] else "w"
-        axes.text(
-            column, row, f"{table[row, column]:.3f}{second}", ha="center", va="center", fontsize=7.5, color=colour
-        )
-    axes.set_xticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
-    axes.set_yticks(range(len(alphas)), [f"{a:g}" for a in alphas])
-    axes.set(xlabel="T", ylabel="alpha")
-
-
-def _against_alpha(axes: Axes, figures: Figures) -> None:
-    points = figures["grid"]["points"]
-    for number, loss in enumerate(LOSSES):
-        chosen = [p for p in points.values() if p["loss"] == loss]
-        values = [p["test"]["accuracy"]["value"] for p in chosen]
-        axes.plot([p["effective_alpha"] for p in chosen], values, "os"[number], color=COLOURS[number], label=loss)
-    alone = points["alone"]["test"]["accuracy"]
-    axes.axhspan(alone["low"], alone["high"], color="0.92", zorder=0)
-    axes.axhline(alone["value"], color="0.5", linewidth=1, label="alone, 95% interval")
-    axes.set(xlabel="effective alpha", ylabel="test accuracy")
-    axes.set_title("all points by effective alpha", fontsize=9)
-    axes.legend(fontsize=7)
-
-
-def grid_picture(figures: Figures, *, synthetic: bool) -> bytes:
-    """PNG bytes of `grid_figure`."""
-    return png(grid_figure(figures, synthetic=synthetic))
-
-
-def differences_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """Paired differences with 95% intervals."""
-    figure = _figure(10, 3, "Paired differences on test, 95% intervals over seeds and patients", synthetic=synthetic)
-    for axes, metric in zip(figure.subplots(1, 3, sharey=True), ("accuracy", "auroc", "specificity"), strict=True):
-        rows = {
-            f"{arch}: {what.replace('_', ' ')}": each[metric]
-            for arch, all_of in figures["differences"].items()
-            for what, each in all_of.items()
-        }
-        _intervals(axes, rows, zero=True)
-        axes.set_title(NAMES[metric], fontsize=10)
-    return figure
-
-
-def ablation_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """The steps from the blog's recipe to ours, on test."""
-    steps = figures["ablation"]
-    figure = _figure(
-        10, 0.9 + 0.3 * len(steps), "One change at a time, test, 95% intervals over patients", synthetic=synthetic
+    for point in mine:
+        table[alphas.index(point["alpha"]), temperatures.index(point["temperature"])] = _centre(point["log_loss"])
+    axes.imshow(table, cmap="cividis", aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        bright = value > (table.min() + table.max()) / 2
+        axes.text(column, row, f"{value:.4f}", ha="center", va="center", fontsize=9, color="k" if bright else "w")
+    axes.set_xticks(range(len(temperatures)), [f"{temperature:g}" for temperature in temperatures])
+    axes.set_yticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
+    others = "; ".join(
+        f"the blog's loss at alpha {point['alpha']:g}, T {point['temperature']:g}: {_centre(point['log_loss']):.4f}"
+        for point in points
+        if point["loss"] == "blog"
     )
-    for axes, metric in zip(figure.subplots(1, 3, sharey=True), ("accuracy", "auroc", "specificity"), strict=True):
-        _intervals(axes, {step_name(name): step["test"][metric] for name, step in steps.items()})
-        axes.set_title(NAMES[metric], fontsize=10)
+    axes.set(xlabel=f"T\n{others}", ylabel="alpha")
     return figure
-
-
-def step_name(name: str) -> str:
-    """`ablation_04_balanced` as a person says it."""
-    return name.removeprefix("ablation_").replace("_", " ").lstrip("0123456789 ") or name
 
 
 def blog_figure(figures: Figures, *, synthetic: bool) -> Figure:
@@ -186,48 +194,27 @@ def reliability_figure(figures: Figures, *, synthetic: bool) -> Figure:
 
 
 def operating_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """Sensitivity and specificity on test at 0.5 and at the threshold chosen on validation."""
-    share = f"{figures['sensitivity_target']:.0%}"
-    figure = _figure(
-        9, 3.4, f"Operating points on test: 0.5, and {share} sensitivity on validation", synthetic=synthetic
-    )
+    """Sensitivity and specificity on test at the threshold chosen on validation."""
+    title = f"Operating points on test: the threshold that gives {figures['sensitivity_target']:.0%} on validation"
+    figure = _figure(9, 2.2, title, synthetic=synthetic)
     for axes, metric in zip(figure.subplots(1, 2, sharey=True), ("sensitivity", "specificity"), strict=True):
-        rows = {}
-        for name, each in figures["operating_points"].items():
-            at_half = figures["teacher"] if name == "teacher" else figures["students"][name]
-            rows[f"{name}, 0.5"], rows[f"{name}, {share}"] = at_half[metric], each[metric]
-        _intervals(axes, rows, colours=[COLOURS[n % 2] for n in range(len(rows))])
+        _intervals(axes, {name: each[metric] for name, each in figures["operating_points"].items()})
         axes.set_title(NAMES[metric], fontsize=10)
     return figure
 
 
 def shortcuts_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """AUROC of everything, over all of test and within strata of similar geometry."""
+    """AUROC of what needs no network and of the models, over all of test and within strata of similar geometry."""
     shortcuts = figures["shortcuts"]
-    title = "AUROC on test, and among images of similar width and height"
-    figure = _figure(9, 3.2, title, synthetic=synthetic)
-    whole = {name: shortcuts[name]["auroc"] for name in ("geometry", "thumbnail", "gradients")}
-    whole |= {"teacher": figures["teacher"]["auroc"]}
-    whole |= {name: each["auroc"] for name, each in figures["students"].items()}
-    for axes, rows, text in zip(
-        figure.subplots(1, 2, sharey=True), (whole, shortcuts["auroc_within_strata"]),
-        ("all of test", f"within {shortcuts['strata']} strata of geometry"), strict=True,
-    ):  # fmt: skip
-        _intervals(axes, rows)
+    figure = _figure(9, 3, "AUROC on test, and among films of similar width and height", synthetic=synthetic)
+    whole = {name: each["auroc"] for name, each in shortcuts["without_a_network"].items()}
+    by_teacher = figures["size"]["students"][figures["student"]]["by_teacher"]
+    whole["teacher"] = figures["teachers"][figures["taught_by"]]["test"]["auroc"]
+    whole |= {"baseline": by_teacher["alone"]["test"]["auroc"]}
+    whole |= {"distilled": by_teacher[figures["taught_by"]]["test"]["auroc"]}
+    columns = {"all of test": whole, f"within {shortcuts['strata']} strata": shortcuts["auroc_within_strata"]}
+    for axes, (title, rows) in zip(figure.subplots(1, 2, sharey=True), columns.items(), strict=True):
+        _intervals(axes, {name: rows[name] for name in whole})
         axes.axvline(0.5, color="0.7", linewidth=1)
-        axes.set_title(text, fontsize=10)
-    return figure
-
-
-def maps_figure(figures: Figures, *, synthetic: bool) -> Figure:
-    """Overlap of where two networks look on one image, and on two different images."""
-    figure = _figure(
-        9, 3.4, "Overlap of the fifth of an image with the most evidence for pneumonia (IoU)", synthetic=synthetic
-    )
-    axes = figure.subplots()
-    rows = {}
-    for pair, cases in figures["maps"].items():
-        rows[pair], rows[f"{pair}, other image"] = cases["all"]["iou"], cases["all"]["iou_by_chance"]
-    _intervals(axes, rows, colours=[COLOURS[n % 2] for n in range(len(rows))])
-    figure.set_size_inches(9, 0.9 + 0.2 * len(rows))
+        axes.set_title(title, fontsize=10)
     return figure

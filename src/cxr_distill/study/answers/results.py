@@ -3,163 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxr_distill.evaluation import metrics
-from cxr_distill.evaluation.bootstrap import mean_by_patient
-from cxr_distill.evaluation.metrics import estimate
 from cxr_distill.evaluation.params import EvaluateParams
-from cxr_distill.study.answers.recipes import ablation, blog, grid
-from cxr_distill.study.answers.statistics import auroc_within, same_images, strata_of
-from cxr_distill.study.answers.students import (
-    Figures,
-    Network,
-    Resampling,
-    Students,
-    averaged,
-    calibration,
-    everyone,
-    operating_points,
-    plain,
-    resampling,
-    students,
-    students_of,
-    subtypes,
-    teacher_figures,
-)
-from cxr_distill.study.params import Families, StudyParams
+from cxr_distill.study.answers import checks, questions
+from cxr_distill.study.answers.networks import Figures
+from cxr_distill.study.answers.questions import Asked
+from cxr_distill.study.answers.reads import reads, soft_targets
+from cxr_distill.study.plan.matrix import ALONE, main_student
 
-MAIN = ("teacher", "baseline", "distilled")
+TABLES = ("shortcuts", "originals", "maps", "lungs")
+"""What the stage `checks` wrote to study/checks/NAME.csv."""
 
 
 def study(
+    asked: Asked,
     *,
-    cells: Mapping[str, Network],
-    main: Mapping[str, Network],
-    families: Families,
+    labelled: Mapping[float, Mapping[str, int]],
     test_subtypes: NDArray[Any],
     tables: Mapping[str, pd.DataFrame],
-    params: StudyParams,
+    megabytes: Mapping[str, Mapping[str, float]],
+    latency: Mapping[str, Any],
+    models: Mapping[str, Mapping[str, Any]],
+    teacher: pd.DataFrame,
     evaluate: EvaluateParams,
 ) -> Figures:
     """All of study/results.json.
 
-    main: teacher, baseline and distilled of the pipeline; test_subtypes (N,) of the test images; tables: shortcuts,
-    originals, maps.
+    labelled, megabytes, latency: see `questions`; test_subtypes (N,) of the test images; tables: TABLES by name;
+    models: evaluation/NAME.json of the main networks; teacher: its predictions.
     """
-    teacher = main["teacher"]
-    same_images({name: network.test for name, network in {**main, **cells}.items()})
-    draws = resampling(teacher, evaluate)
-    found = students_of(families, cells, main)
-    each, differences = students(found, teacher, draws)
-    return {
-        "n": len(teacher.test.labels),
-        "patients": len(np.unique(teacher.test.patients)),
-        "sensitivity_target": evaluate.sensitivity_target,
-        "students": each,
-        "teacher": teacher_figures(teacher, draws),
-        "differences": differences,
-        "calibration": calibration(found, teacher, draws),
-        "operating_points": operating_points(found, teacher, draws),
-        "subtypes": subtypes(found, teacher, test_subtypes, draws),
-        "shortcuts": shortcuts(tables["shortcuts"], found, teacher, draws, params),
-        "originals": originals(tables["originals"], evaluate),
-        "maps": maps(tables["maps"], main["distilled"], evaluate),
-        "blog": blog(cells, draws),
-        "ablation": ablation(cells, found, draws),
-        "grid": grid(cells, draws),
+    draws, first, student = asked.draws, asked.networks["teacher"], main_student(asked.study, asked.main)
+    networks = {
+        "teacher": [first],
+        "baseline": asked.seeds("size", student, ALONE),
+        "distilled": asked.seeds("size", student, asked.main.kind),
     }
+    figures = {
+        "n": len(first.test.labels),
+        "patients": len(np.unique(first.test.patients)),
+        "sensitivity_target": evaluate.sensitivity_target,
+        "student": student,
+        "taught_by": asked.main.kind,
+        "teachers": questions.teachers(asked),
+        "size": questions.size(asked, megabytes, latency),
+        "labels": questions.labels(asked, labelled),
+        "regime": questions.regime(asked),
+        "grid": questions.grid(asked),
+        "blog": questions.blog(asked),
+        "reads": reads(models),
+        "soft_targets": soft_targets(teacher),
+        "calibration": checks.calibration(networks, draws),
+        "operating_points": checks.operating_points(networks, draws),
+        "subtypes": checks.subtypes(networks, test_subtypes, draws),
+        "shortcuts": checks.shortcuts(tables["shortcuts"], networks, draws, strata=asked.study.strata),
+        "originals": checks.originals(tables["originals"], evaluate),
+        "maps": checks.maps(tables["maps"], asked.networks["distilled"], evaluate),
+        "share_in_lungs": dict(zip(tables["lungs"]["map"], tables["lungs"]["share_in_lungs"], strict=True)),
+    }
+    return {**figures, "is_a_teacher_worth_it": worth_it(figures)}
 
 
-def shown(figures: Figures, arch: str) -> Figures:
-    """The few of `study`'s figures that are compared between runs, all of test; `arch`: of the main student."""
-    student, gain = figures["students"][f"{arch}-distilled"], figures["differences"][arch]["distilled_minus_baseline"]
+def worth_it(figures: Figures) -> dict[str, dict[str, list[str]]]:
+    """Section `is_a_teacher_worth_it`: by place, in which cases the interval of the gain in AUROC lies above 0, below
+    0, or includes it. A case is a student and a teacher, a share of labels, or the lack of views."""
+    cases = {
+        f"{student}, {pair.removesuffix('_minus_alone')}": each
+        for student, pairs in figures["size"]["differences"].items()
+        for pair, each in pairs.items()
+        if pair.endswith("_minus_alone")
+    }
+    cases |= {
+        f"{figures['labels']['student']}, {percent}% of the labels": each["taught_minus_alone"]
+        for percent, each in figures["labels"]["shares"].items()
+        if each["share"] < 1
+    }
+    cases[f"{figures['regime']['student']}, no views"] = figures["regime"]["no_views"]["taught_minus_alone"]
+    found: dict[str, dict[str, list[str]]] = {}
+    for place in ("test", "test_other_frame", "validation_other_frame"):
+        found[place] = {"higher": [], "includes_zero": [], "lower": []}
+        for case, each in cases.items():
+            found[place][verdict(each[place]["auroc"])].append(case)
+    return found
+
+
+def verdict(gain: Mapping[str, float]) -> str:
+    """higher, lower or includes_zero, by where the interval of a difference lies."""
+    return "higher" if gain["low"] > 0 else "lower" if gain["high"] < 0 else "includes_zero"
+
+
+def shown(figures: Figures) -> Figures:
+    """study/metrics.json: the few figures that are compared between runs, of the main student and its teacher."""
+    student, kind = figures["student"], figures["taught_by"]
+    taught = figures["size"]["students"][student]["by_teacher"][kind]
+    gain = figures["size"]["differences"][student][f"{kind}_minus_alone"]["test"]
+    teacher = figures["teachers"][kind]["test"]
     both = ("accuracy", "auroc")
     return {
         "student": {
-            "parameters": student["parameters"],
-            "seeds": student["auroc"]["seeds"],
-            **{metric: student[metric]["mean"] for metric in both},
+            "parameters": figures["size"]["students"][student]["parameters"],
+            "seeds": taught["test"]["auroc"]["seeds"],
+            **{metric: taught["test"][metric]["mean"] for metric in both},
+            **{f"{metric}_other_frame": taught["test_other_frame"][metric]["mean"] for metric in both},
         },
         "gain_over_baseline": {metric: gain[metric] for metric in both},
-        "teacher": {metric: figures["teacher"][metric]["value"] for metric in both},
+        "teacher": {metric: teacher[metric]["value"] for metric in both},
     }
-
-
-def shortcuts(
-    table: pd.DataFrame, found: Students, teacher: Network, draws: Resampling, params: StudyParams
-) -> Figures:
-    """What needs no network, and every network within strata of similar image geometry."""
-    test = table[table["split"] == "test"]
-    without = {
-        name: replace(teacher.test, probabilities=test[name].to_numpy(float))
-        for name in ("geometry", "thumbnail", "gradients")
-    }
-    strata = strata_of(without["geometry"].probabilities, strata=params.strata)
-    within = auroc_within(strata)
-    scored = {name: [one] for name, one in without.items()}
-    scored |= {name: [n.test for n in networks] for name, networks in everyone(found, teacher).items()}
-    return {
-        "fitted_on": int(table["fitted"].sum()),
-        **{name: plain(metrics.estimates(one, draws.test)) for name, one in without.items()},
-        "strata": len(np.unique(strata)),
-        "auroc_within_strata": {
-            name: averaged([estimate(one, draws.test, within) for one in each], draws) for name, each in scored.items()
-        },
-    }
-
-
-def originals(table: pd.DataFrame, params: EvaluateParams) -> Figures:
-    """How far P(pneumonia) moves between an original and its copy, and between framings, by model and split."""
-    wide = {name: table.pivot(index="file", columns="framing", values=name) for name in MAIN}
-    about = table.drop_duplicates("file").set_index("file")
-    figures: Figures = {}
-    for split in ["all", *sorted(about["split"].unique())]:
-        chosen = about if split == "all" else about[about["split"] == split]
-        figures[split] = {"n": len(chosen)}
-        for name, p in wide.items():
-            rows = p.loc[chosen.index]
-            figures[split][name] = {}
-            for pair, (one, other) in {
-                "original_and_copy": ("squash", "copy"),
-                "crop_and_squash": ("crop", "squash"),
-                "letterbox_and_squash": ("letterbox", "squash"),
-            }.items():
-                values = {
-                    "mean_absolute_change": (rows[one] - rows[other]).abs().to_numpy(),
-                    "mean_change": (rows[one] - rows[other]).to_numpy(),
-                    "decisions_changed": ((rows[one] >= 0.5) != (rows[other] >= 0.5)).to_numpy(float),
-                }
-                patients = chosen["patient"].to_numpy(str)
-                figures[split][name][pair] = {
-                    what: mean_by_patient(
-                        each, patients, resamples=params.bootstrap_resamples, seed=params.seed
-                    ).summary()
-                    for what, each in values.items()
-                }
-    return figures
-
-
-def maps(table: pd.DataFrame, distilled: Network, params: EvaluateParams) -> Figures:
-    """Overlap of where two networks look, on the test images that the distilled student gets right and wrong."""
-    right = metrics.decisions(distilled.test) == distilled.test.labels
-    figures: Figures = {}
-    for (one, other), rows in table.groupby(["one", "other"], sort=False):
-        pair: Figures = {}
-        for case, chosen in {"all": np.ones_like(right), "right": right, "wrong": ~right}.items():
-            if not chosen.any():
-                continue
-            pair[case] = {"n": int(chosen.sum())} | {
-                what: mean_by_patient(
-                    rows[what].to_numpy(float)[chosen], distilled.test.patients[chosen],
-                    resamples=params.bootstrap_resamples, seed=params.seed,
-                ).summary()
-                for what in ("iou", "iou_by_chance", "correlation")
-            }  # fmt: skip
-        figures[f"{one} and {other}"] = pair
-    return figures

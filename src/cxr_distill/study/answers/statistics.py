@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.bootstrap import DIGITS, Estimate, Floats, rounded
 from cxr_distill.evaluation.metrics import Scored, Statistic, weighted_auroc
 
@@ -130,13 +129,3 @@ def auroc_within(strata: NDArray[np.int64]) -> Statistic:
         return result
 
     return within
-
-
-def same_images(predictions: Mapping[str, Scored]) -> None:
-    """Raises CxrError unless all were scored on the same images."""
-    (first, one), *others = predictions.items()
-    for name, scored in others:
-        if not (np.array_equal(scored.labels, one.labels) and np.array_equal(scored.patients, one.patients)):
-            raise CxrError(
-                f"{name} was scored on other images than {first}; run `dvc repro` in the root, then in study/"
-            )

@@ -1,23 +1,23 @@
 """Cells trained by the workers of a Dask cluster: of this machine, or one that exists.
 
 A cell that was finished once is never trained again: its result lies in the store (see `store`). A worker reads the
-input files itself, by path, once; it sends back logits, a few kilobytes.
+input files itself, by path, once; it sends back logits, at most two megabytes.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import dask
-import numpy as np
 from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from numpy.typing import NDArray
@@ -26,14 +26,15 @@ from tqdm import tqdm
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
 from cxr_distill.base.tensors import read_tensors
-from cxr_distill.nets.common.precision import AUTO, resolved
-from cxr_distill.nets.teacher.params import TeacherParams
+from cxr_distill.nets.common.precision import AUTO
 from cxr_distill.study.cells.keys import Environment, cell_key, environment, one_thread
-from cxr_distill.study.cells.network import Tensors, train_alone
+from cxr_distill.study.cells.network import Rows, Tensors, train_alone
 from cxr_distill.study.cells.store import read_cell, write_cell
-from cxr_distill.study.cells.taught import train_taught, whole_targets
-from cxr_distill.study.params import Setting
-from cxr_distill.training.data import Images
+from cxr_distill.study.cells.taught import train_taught
+from cxr_distill.study.cells.teacher import label_whole_images, train_teacher
+from cxr_distill.study.plan.matrix import SOFT_TARGETS
+from cxr_distill.study.plan.settings import Job, Setting, TeacherSetting, WholeSetting
+from cxr_distill.training.data import Images, read_images
 
 SPLITS = ("train", "val", "test")
 PATIENCE = 60  # seconds for the first worker of an existing cluster to appear
@@ -57,46 +58,63 @@ def input_of(path: Path) -> Input:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What cells are made from: the tensors of each split, soft targets of views, and the teacher for whole images."""
+    """What cells are made from.
 
-    splits: Mapping[str, Input]
+    images: film or lungs -> split -> file. soft_targets, weights: of the main pipeline's teacher. labelled: share of
+    the patients -> rows (N,) of the training films that then have a label.
+    """
+
+    images: Mapping[str, Mapping[str, Input]]
     soft_targets: Input
-    teacher: Input
-    teacher_params: TeacherParams
+    weights: Input
+    labelled: Mapping[float, Rows]
 
-    def of(self, setting: Setting) -> dict[str, str]:
-        """What a cell of this setting depends on, by name."""
-        hashes = {split: self.splits[split].sha256 for split in SPLITS}
-        if setting.teacher == "views":
-            hashes["soft_targets"] = self.soft_targets.sha256
-        elif setting.teacher:
-            hashes |= {"teacher": self.teacher.sha256, "batch_size": str(self.teacher_params.batch_size)}
+    def of(self, job: Job) -> dict[str, str]:
+        """What a cell depends on, by name, but for another cell."""
+        setting = job.setting
+        if isinstance(setting, WholeSetting):
+            return {"train": self.images[setting.teacher.sees]["train"].sha256, "weights": self.weights.sha256}
+        sees = setting.teacher.sees if isinstance(setting, TeacherSetting) else "film"
+        hashes = {split: file.sha256 for split, file in self.images[sees].items()}
+        if setting.labelled < 1:
+            hashes["labelled"] = sha256(self.labelled[setting.labelled].tobytes()).hexdigest()
+        if job.source == SOFT_TARGETS:
+            hashes[SOFT_TARGETS] = self.soft_targets.sha256
         return hashes
 
 
+def keys_of(jobs: Mapping[str, Job], inputs: Inputs, where: Environment) -> dict[str, str]:
+    """The key of every cell by name; that of a student covers the key of the cell that teaches it."""
+    keys: dict[str, str] = {}
+    for name, job in sorted(jobs.items(), key=lambda each: each[1].source in jobs):  # teachers first
+        teacher = _teacher_of(job, keys)
+        keys[name] = cell_key(job.setting, {**inputs.of(job), **({"teacher": teacher} if teacher else {})}, where)
+    return keys
+
+
 def train_cells(
-    settings: Mapping[str, Setting], inputs: Inputs, store: Path, *, scheduler: str | None = None
+    jobs: Mapping[str, Job], inputs: Inputs, store: Path, *, scheduler: str | None = None
 ) -> tuple[dict[str, Tensors], dict[str, str]]:
     """The result of every cell by name, and the `precision` and `processor` that they were trained with.
 
-    What the store lacks is trained and kept there.
+    What the store lacks is trained and kept there; a teacher before its students.
 
     `scheduler`: address of a Dask cluster; without one, a cluster of one-thread workers, as many as this machine has
-    cores, lives for as long as it has work. A cell that fails does not stop the others. Raises CxrError naming each
-    cell that failed, or if the workers do not run this code.
+    cores, lives for as long as it has work. A cell that fails stops no other but its students. Raises CxrError naming
+    each cell that failed, or if the workers do not run this code.
     """
     with _existing(scheduler) as client:
         where = environment() if client is None else _environment_of(client)
-        keys = {name: cell_key(setting, inputs.of(setting), where) for name, setting in settings.items()}
+        keys = keys_of(jobs, inputs, where)
         done = {key: cell for key in set(keys.values()) if (cell := read_cell(store, key))}
-        lacking = {key: name for name, key in keys.items() if key not in done}
+        lacking = set(keys.values()) - done.keys()
         print(f"cells: {len(done)} of {len(done) + len(lacking)} are in {store}", flush=True)
         if lacking and client is not None:
-            done |= _train(client, lacking, settings, inputs, store, where)
+            done = _train(client, jobs, keys, done, inputs, store, where)
         elif lacking:
             with _local(min(CPU_COUNT, len(lacking))) as own:
-                done |= _train(own, lacking, settings, inputs, store, where)
-    precision = {setting.trainer.precision for setting in settings.values()}.pop()
+                done = _train(own, jobs, keys, done, inputs, store, where)
+    precision = {job.setting.trainer.precision for job in jobs.values()}.pop()
     trained = {"precision": where["auto"] if precision == AUTO else precision, "processor": where["processor"]}
     return {name: done[key] for name, key in keys.items()}, trained
 
@@ -159,46 +177,67 @@ def common_environment(workers: list[Environment], own: Environment) -> Environm
 
 def _train(
     client: Client,
-    lacking: Mapping[str, str],
-    settings: Mapping[str, Setting],
+    jobs: Mapping[str, Job],
+    keys: Mapping[str, str],
+    known: Mapping[str, Tensors],
     inputs: Inputs,
     store: Path,
     where: Environment,
 ) -> dict[str, Tensors]:
-    """The results of the cells `lacking` (key -> name) by key, the longest trained first; each is kept as it comes."""
-    whole = [name for name in lacking.values() if settings[name].teacher in ("eval", "train")]
-    targets = None
-    if whole:
-        precision = settings[whole[0]].trainer.precision
-        targets = client.submit(label_whole_images, inputs, precision, where, priority=1e9, pure=False)
-    futures = {
-        client.submit(
-            train_cell,
-            settings[name],
-            inputs,
-            where,
-            targets if name in whole else None,
-            key=f"cell-{key}",
-            priority=cost(settings[name]),
-        ): (key, name)
-        for key, name in sorted(lacking.items(), key=lambda each: -cost(settings[each[1]]))
-    }
-    done: dict[str, Tensors] = {}
+    """The results of the cells that are not `known`, by key, the longest trained first; each is kept as it comes.
+
+    A student starts once its teacher is known, with the teacher's logits in its task: the death of the worker that
+    trained the teacher loses nothing.
+    """
+    lacking = {key: name for name, key in keys.items() if key not in known}
+    results = dict(known)
     failed: dict[str, str] = {}
-    with tqdm(total=len(futures), desc="cells", unit="cell") as bar:
-        for future in as_completed(futures, loop=client.loop):
-            key, name = futures[future]
+    waiting: dict[str, list[str]] = {}
+    running, names = as_completed(loop=client.loop), {}
+    logits: dict[str, Future[Tensors]] = {}
+
+    def start(name: str) -> None:
+        teacher = _teacher_of(jobs[name], keys)
+        if teacher and teacher not in logits:
+            logits[teacher] = client.submit(_given, results[teacher], priority=1e9, pure=False)
+        more = {"key": f"cell-{keys[name]}", "priority": cost(jobs[name].setting)}
+        future = client.submit(train_cell, jobs[name], inputs, where, logits.get(teacher or ""), **more)
+        names[future] = name
+        running.add(future)
+
+    for name in sorted(lacking.values(), key=lambda each: -cost(jobs[each].setting)):
+        teacher = _teacher_of(jobs[name], keys)
+        if teacher in lacking:
+            waiting.setdefault(teacher, []).append(name)
+        else:
+            start(name)
+    with tqdm(total=len(lacking), desc="cells", unit="cell") as bar:
+        for future in running:
+            name = names[future]
+            students = waiting.pop(keys[name], [])
             if future.status == "finished":
-                done[key] = future.result()
-                write_cell(store, key, done[key])
+                results[keys[name]] = future.result()
+                write_cell(store, keys[name], results[keys[name]])
+                for student in students:
+                    start(student)
             else:
-                failed[name] = _reason(future)
+                untaught = f" (nobody taught {', '.join(sorted(students))})" if students else ""
+                failed[name] = f"{_reason(future)}{untaught}"
             future.release()
             bar.set_postfix_str(name)
             bar.update()
     if failed:
         raise CxrError("; ".join(f"cell {name}: {reason}" for name, reason in sorted(failed.items())))
-    return done
+    return results
+
+
+def _teacher_of(job: Job, keys: Mapping[str, str]) -> str | None:
+    """The key of the cell that teaches this one, if one does."""
+    return keys.get(job.source) if job.source else None
+
+
+def _given(tensors: Tensors) -> Tensors:
+    return tensors
 
 
 def _reason(future: Future[Any]) -> str:
@@ -210,51 +249,52 @@ def _reason(future: Future[Any]) -> str:
 
 
 def cost(setting: Setting) -> float:
-    """About how long a cell takes, in no unit: long ones start first, so that none is left over at the end."""
-    images = 1.0 if setting.balance.classes else 1.9
-    return setting.student.epochs * images / setting.pool**2
+    """About how long a cell takes, in no unit: long ones start first, so that none is left over at the end.
 
-
-def train_cell(
-    setting: Setting,
-    inputs: Inputs,
-    where: Environment,
-    whole: Mapping[str, NDArray[np.float32]] | None = None,
-) -> Tensors:
-    """Train one cell in this process, on one thread; `whole`: what `label_whole_images` gives, where it is needed.
-
-    Raises CxrError if code, versions or kind of processor are not `where`.
+    Teachers come before all students, which wait for them.
     """
-    with _as_expected(where):
-        images = {split: _images(inputs.splits[split]) for split in SPLITS}
-        if setting.teacher is None:
-            return train_alone(setting, images)
-        if whole is None:
-            return train_taught(setting, images, _logits(inputs.soft_targets)[: setting.view_count])
-        return train_taught(setting, images, whole[setting.teacher][None])
+    if isinstance(setting, WholeSetting):
+        return 1e9
+    if isinstance(setting, TeacherSetting):
+        return 1e6 * setting.teacher.epochs
+    films = setting.labelled * (1.0 if setting.balance.classes else 1.9)
+    return setting.student.epochs * films * sum(setting.student.channels) / setting.pool**2
 
 
-def label_whole_images(inputs: Inputs, precision: str, where: Environment) -> dict[str, NDArray[np.float32]]:
-    """The teacher's logits (N, 3) for whole training images, by mode of its BatchNorm; otherwise as `train_cell`."""
+def train_cell(job: Job, inputs: Inputs, where: Environment, teacher: Tensors | None = None) -> Tensors:
+    """The result of one cell, made in this process on one thread; `teacher`: the result of the cell that teaches it.
+
+    Raises CxrError if code, versions or kind of processor are not `where`, or if a file is not that of `inputs`.
+    """
+    setting = job.setting
     with _as_expected(where):
-        _check(inputs.teacher)
-        pixels = _images(inputs.splits["train"]).pixels
-        return whole_targets(inputs.teacher_params, inputs.teacher.path, pixels, precision=resolved(precision))
+        if isinstance(setting, WholeSetting):
+            _check(inputs.weights)
+            train = inputs.images[setting.teacher.sees]["train"]
+            return label_whole_images(setting, inputs.weights.path, _images(train).pixels)
+        sees = setting.teacher.sees if isinstance(setting, TeacherSetting) else "film"
+        images = {split: _images(file) for split, file in inputs.images[sees].items()}
+        labelled = inputs.labelled[setting.labelled] if setting.labelled < 1 else None
+        if isinstance(setting, TeacherSetting):
+            return train_teacher(setting, images, labelled)
+        if job.source is None:
+            return train_alone(setting, images, labelled)
+        return train_taught(setting, images, teacher or {"views": _logits(inputs.soft_targets)}, labelled)
 
 
 @contextmanager
 def _as_expected(where: Environment) -> Iterator[None]:
     if environment() != where:
         raise CxrError("its worker has other code, versions or another kind of processor; use workers of one kind")
-    with one_thread(), redirect_stdout(StringIO()):  # the bars of trainings side by side are of use to nobody
+    bars = StringIO()  # those of trainings side by side are of use to nobody
+    with one_thread(), redirect_stdout(bars), redirect_stderr(bars):
         yield
 
 
-@lru_cache(maxsize=len(SPLITS))
+@lru_cache(maxsize=2 * len(SPLITS))  # films and lungs
 def _images(file: Input) -> Images:
     _check(file)
-    tensors, _ = read_tensors(file.path)
-    return Images(tensors["images"], tensors["labels"])
+    return read_images(file.path)
 
 
 @lru_cache(maxsize=1)

@@ -18,11 +18,13 @@ from threadpoolctl import threadpool_limits
 from cxr_distill.nets.common.precision import AUTO, processor, resolved
 
 # Loaded here, so that the hashes of `environment` are those of the code that will run.
-from cxr_distill.study.cells import network, taught
+from cxr_distill.study.cells import network, taught, teacher
 from cxr_distill.study.cells.imports import reached
-from cxr_distill.study.params import Setting
+from cxr_distill.study.plan.settings import Setting, StudentSetting
 
 SOURCE = Path(__file__).resolve().parents[3]  # src/
+CODE = {"alone": network, "taught": taught, "teacher": teacher}
+"""Kind of cell -> the module that trains it."""
 LIBRARIES = ("lightning", "numpy", "scikit-learn", "scipy", "torch", "torchvision")
 
 Environment = dict[str, Any]
@@ -36,7 +38,9 @@ def cell_key(setting: Setting, inputs: Mapping[str, str], environment: Environme
 
 def code_of(setting: Setting, environment: Environment) -> str:
     """The hash of the code that trains this kind of cell: another loss of distillation leaves students alone valid."""
-    return str(environment["code"]["taught" if setting.teacher else "alone"])
+    if not isinstance(setting, StudentSetting):
+        return str(environment["code"]["teacher"])
+    return str(environment["code"]["taught" if setting.distill else "alone"])
 
 
 @cache
@@ -47,7 +51,7 @@ def environment() -> Environment:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
             "processor": processor(),
             "auto": resolved(AUTO),
-            "code": {"alone": code_hash(network.__name__), "taught": code_hash(taught.__name__)},
+            "code": {kind: code_hash(module.__name__) for kind, module in CODE.items()},
         }
 
 

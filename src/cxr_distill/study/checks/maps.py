@@ -1,4 +1,4 @@
-"""Where a network looks: class activation maps, how far those of two networks overlap, and a picture of some."""
+"""Where networks look: how far the activation maps of two of them overlap, and pictures of maps and changed films."""
 
 from __future__ import annotations
 
@@ -8,60 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.bootstrap import Floats
 from cxr_distill.evaluation.figures import png
-from cxr_distill.nets.common.activation import class_activation
-from cxr_distill.nets.common.views import network_input
 
 TOP = 0.2  # share of an image that counts as looked at
-
-
-def activation_maps(net: nn.Module, images: NDArray[np.uint8], *, batch_size: int = 64) -> tuple[Floats, Floats]:
-    """Maps (N, H, W) of evidence for pneumonia of uint8 `images` (N, S, S), and their means (N,).
-
-    Class activation maps (Zhou et al., arXiv 1512.04150) of the pneumonias' logits, weighed by their shares q of
-    P(pneumonia), less that of normal; the mean of a map is that difference, the operating point included. Raises
-    CxrError unless the network ends in global average pooling and one linear layer.
-    """
-    pools = [module for module in net.modules() if isinstance(module, nn.AdaptiveAvgPool2d)]
-    heads = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    if len(pools) != 1 or len(heads) != 1 or pools[0].output_size not in (1, (1, 1)):
-        raise CxrError("class activation maps need a network that ends in average pooling and one linear layer")
-    caught: list[Tensor] = []
-    hook = pools[0].register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-    net = net.eval().to(memory_format=torch.channels_last)
-    maps, sums = [], []
-    try:
-        with torch.inference_mode():
-            for part in torch.from_numpy(images).split(batch_size):
-                logits = net(network_input(part))
-                shares = logits[:, 1:].softmax(dim=1)
-                evidence = class_activation(caught.pop(), logits, heads[0].weight)
-                differences = (shares * logits[:, 1:]).sum(dim=1) - logits[:, 0]
-                # Bias and operating point are of no place: spread evenly.
-                offset = differences - evidence.mean(dim=(1, 2))
-                maps.append((evidence + offset[:, None, None]).double().numpy())
-                sums.append(differences.double().numpy())
-    finally:
-        hook.remove()
-    return np.concatenate(maps), np.concatenate(sums)
-
-
-def enlarged(maps: Floats, side: int) -> Floats:
-    """Maps (N, H, W) interpolated to (N, side, side)."""
-    size = (side, side)
-    larger: Floats = interpolate(torch.from_numpy(maps)[:, None], size, mode="bilinear", align_corners=False)[
-        :, 0
-    ].numpy()
-    return larger
 
 
 def overlap(one: Floats, other: Floats) -> Floats:
@@ -100,6 +54,24 @@ def maps_picture(
                 axes.imshow(maps[network][row], cmap="cividis", alpha=0.45)
     for axes, name in zip(grid[:, 0], ["image", *maps], strict=True):
         axes.set_ylabel(name, fontsize=8)
+    return png(figure, dpi=90)
+
+
+def changed_picture(
+    variants: Mapping[str, NDArray[np.uint8]], cases: Mapping[str, NDArray[Any]], *, title: str
+) -> bytes:
+    """PNG bytes: the rows of every case as they are and changed; uint8 images (N, S, S) by the name of the change."""
+    rows = [(case, row) for case, chosen in cases.items() for row in chosen]
+    figure = Figure(figsize=(1.6 * len(rows), 1.75 * len(variants) + 0.6), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(len(variants), len(rows), squeeze=False)
+    for line, (name, images) in zip(grid, variants.items(), strict=True):
+        line[0].set_ylabel(name, fontsize=8)
+        for axes, (_, row) in zip(line, rows, strict=True):
+            axes.set(xticks=[], yticks=[])
+            axes.imshow(images[row], cmap="gray", vmin=0, vmax=255)
+    for axes, (case, _) in zip(grid[0], rows, strict=True):
+        axes.set_title(case, fontsize=8)
     return png(figure, dpi=90)
 
 

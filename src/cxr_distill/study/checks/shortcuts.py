@@ -1,6 +1,9 @@
-"""What is reached without a network: image size alone, thumbnails, and histograms of oriented gradients."""
+"""What is reached without a network: image size, the box of the lungs, thumbnails, and oriented gradients."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +14,45 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation.metrics import Floats, Ints
+from cxr_distill.evaluation.bootstrap import Floats
+from cxr_distill.evaluation.geometry import geometry_model
+from cxr_distill.evaluation.metrics import Ints
 
 THUMBNAIL = 16  # pixels of a side
 CELLS = 8  # cells of a side over which gradients are counted
 ORIENTATIONS = 9
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse strengths of L2, of which validation chooses
+
+
+def shortcut_table(
+    index: pd.DataFrame, geometry: pd.DataFrame, films: Mapping[str, Mapping[str, NDArray[Any]]]
+) -> pd.DataFrame:
+    """One row per image of `index`: split, file, whether its size was `fitted` on, and P(pneumonia) by geometry, boxes,
+    thumbnail and gradients; NaN where one of them knows nothing of an image, or was fitted on it.
+
+    geometry: original sizes (see `known_sizes`); films: split -> `images` (N, S, S) and `boxes` (N, 4) in the order of
+    the index. May raise CxrError.
+    """
+    sizes = known_sizes(index, geometry)
+    sick = (index["label"] == "PNEUMONIA").to_numpy(np.int64)
+    rows = {split: (index["split"] == split).to_numpy() for split in films}
+    seen = rows["train"] | rows["val"]
+    fitted = np.isfinite(sizes).all(axis=1) & seen
+    boxes = np.full((len(index), 4), np.nan)
+    for split, tensors in films.items():
+        boxes[rows[split]] = tensors["boxes"]
+    table = index[["split", "file"]].assign(
+        fitted=fitted.astype(int),
+        geometry=geometry_model(sizes, sick, fitted),
+        boxes=geometry_model(boxes, sick, seen),
+    )
+    for name, features in (("thumbnail", thumbnails), ("gradients", oriented_gradients)):
+        found = {split: features(tensors["images"]) for split, tensors in films.items()}
+        model = classical_model(found["train"], sick[rows["train"]], found["val"], sick[rows["val"]])
+        table[name] = np.nan
+        for split in ("val", "test"):
+            table.loc[rows[split], name] = model.predict_proba(found[split])[:, 1]
+    return table
 
 
 def known_sizes(index: pd.DataFrame, geometry: pd.DataFrame) -> Floats:

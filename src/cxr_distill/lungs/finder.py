@@ -1,0 +1,103 @@
+"""The lung finder: a small residual network from a film to the box of both lungs, and its training."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss
+from torchvision.models.resnet import BasicBlock
+from tqdm import trange
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.lungs.params import LungParams
+from cxr_distill.nets.common.layers import Standardise
+from cxr_distill.nets.common.params import ViewParams
+from cxr_distill.nets.common.views import draw_view, network_input
+from cxr_distill.training.sampling import shuffled_order
+
+ENOUGH = 32
+REDUCED = 8
+"""Channels of the last map: its cells keep their places, from which a linear layer reads the box."""
+
+
+def build_finder(params: LungParams, *, side: int) -> nn.Module:
+    """(B, 1, S, S) in [0, 1], S = `side`, to boxes (B, 4)."""
+    torch.manual_seed(params.seed)
+    first = params.channels[0]
+    body: list[nn.Module] = [
+        nn.Conv2d(1, first, 7, stride=2, padding=3, bias=False),
+        nn.BatchNorm2d(first),
+        nn.ReLU(inplace=True),
+    ]
+    side = -(-side // 2)
+    for narrow, wide in pairwise([first, *params.channels]):
+        shortcut = nn.Sequential(nn.Conv2d(narrow, wide, 1, stride=2, bias=False), nn.BatchNorm2d(wide))
+        body.append(BasicBlock(narrow, wide, 2, shortcut))
+        side = -(-side // 2)
+    head = [nn.Conv2d(params.channels[-1], REDUCED, 1), nn.ReLU(inplace=True), nn.Flatten()]
+    return nn.Sequential(Standardise(), *body, *head, nn.Linear(REDUCED * side * side, 4))
+
+
+def train_finder(
+    params: LungParams, images: NDArray[np.uint8], boxes: NDArray[np.float32], views: ViewParams
+) -> nn.Module:
+    """A finder trained on grey uint8 `images` (N, S, S) with `boxes` (N, 4; NaN: none), under views without rotation.
+
+    Raises CxrError if fewer than ENOUGH films have a box.
+    """
+    known = ~np.isnan(boxes).any(axis=1)
+    if known.sum() < ENOUGH:
+        raise CxrError(f"{known.sum()} training films have a box of the lungs, and {ENOUGH} are needed to find others")
+    net = build_finder(params, side=images.shape[-1]).to(memory_format=torch.channels_last)
+    pixels, wanted = torch.from_numpy(images[known]), torch.from_numpy(boxes[known])
+    *_, head = net.children()
+    assert isinstance(head, nn.Linear)
+    with torch.no_grad():  # starts at the mean box
+        head.weight.mul_(0.1)
+        head.bias.copy_(wanted.mean(dim=0))
+    # A rotated box is no box.
+    views = views.model_copy(update={"rotation_degrees": 0.0})
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1.0, weight_decay=params.weight_decay, fused=True)
+    steps = max(1, len(pixels) // params.batch_size)
+    total, warmup = params.epochs * steps, max(1, params.epochs * steps // 10)
+
+    def rate(step: int) -> float:
+        if step < warmup:
+            return params.learning_rate * (step + 1) / warmup
+        return params.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    for epoch in trange(params.epochs, desc="lung finder", unit="epoch"):
+        view = draw_view(len(pixels), views, number=epoch)
+        moved = boxes_in_view(wanted, view.affine)
+        order = shuffled_order(len(pixels), seed=params.seed, epoch=epoch)
+        net.train()
+        for number in range(steps):
+            rows = order[number * params.batch_size : (number + 1) * params.batch_size]
+            loss = l1_loss(net(network_input(pixels[rows], view.rows(rows))), moved[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return net.eval()
+
+
+def boxes_in_view(boxes: Tensor, affine: Tensor) -> Tensor:
+    """Boxes (N, 4) as they lie in views with maps `affine` (N, 2, 3) without rotation, cut at the border."""
+    scale, shift = torch.stack([affine[:, 0, 0], affine[:, 1, 1]], dim=1), affine[:, :, 2]
+    one, other = (((2 * corner - 1) - shift) / scale for corner in (boxes[:, :2], boxes[:, 2:]))
+    corners = torch.cat([torch.minimum(one, other), torch.maximum(one, other)], dim=1)
+    return ((corners + 1) / 2).clamp(0, 1)
+
+
+def find_boxes(net: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Boxes float32 (N, 4) within [0, 1] of grey uint8 `images` (N, S, S)."""
+    with torch.inference_mode():
+        parts = [net.eval()(network_input(part)) for part in torch.from_numpy(images).split(64)]
+    found: NDArray[np.float32] = torch.cat(parts).clamp(0, 1).numpy()
+    return found

@@ -1,0 +1,1 @@
+"""Which networks answer the study's questions, with all that each one depends on."""

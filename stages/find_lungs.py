@@ -1,0 +1,44 @@
+"""Where the lungs lie in every film: published boxes, and for films that have none, those of a small network."""
+
+from pathlib import Path
+
+from cxr_distill.lungs.params import LungParams
+from cxr_distill.nets.common.params import ViewParams
+from stages import load_params, run
+
+ARCHIVE = Path("data/raw/chest-xray-pneumonia.zip")
+SPLITS = ("train", "val", "test")
+
+
+def main() -> None:
+    params = load_params("lungs", LungParams)
+    views = load_params("views", ViewParams)
+
+    from cxr_distill.base.files import write_json
+    from cxr_distill.base.tables import read_index
+    from cxr_distill.base.tensors import read_tensors, write_tensors
+    from cxr_distill.lungs.boxes import agreement, boxes_of, count_missing, filled, read_boxes
+    from cxr_distill.lungs.finder import find_boxes, train_finder
+    from cxr_distill.nets.common.layers import count_parameters, write_weights
+
+    index, table = read_index(Path("data/index.csv")), read_boxes(ARCHIVE)
+    tensors = {split: read_tensors(Path(f"data/tensors/{split}.safetensors"))[0] for split in SPLITS}
+    known = {split: boxes_of(index.loc[index["split"] == split, "file"], table) for split in SPLITS}
+    net = train_finder(params, tensors["train"]["images"], known["train"], views)
+    found = {split: find_boxes(net, tensors[split]["images"]) for split in SPLITS}
+    for split in SPLITS:
+        boxes = filled(known[split], found[split])
+        write_tensors(Path(f"data/film/{split}.safetensors"), {**tensors[split], "boxes": boxes})
+    write_weights(net, Path("models/lung_finder.safetensors"))
+    write_json(
+        Path("data/lungs.json"),
+        {
+            "parameters": count_parameters(net),
+            "validation": agreement(known["val"], found["val"]),
+            "without_a_published_box": {split: count_missing(known[split]) for split in SPLITS},
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)
