@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -147,7 +148,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
 def one_worker(jobs: dict[str, Job], inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store after all jobs were done by a cluster of this machine with one worker."""
     store = tmp_path_factory.mktemp("one")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):  # where Dask leaves OMP_NUM_THREADS=1
         patch.setattr(cluster, "CPU_COUNT", 1)
         done, trained = train_cells(jobs, inputs, store)
     assert set(done) == set(jobs) and trained["processor"].endswith("1 thread")
