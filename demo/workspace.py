@@ -47,7 +47,8 @@ def changes(name: str) -> dict[str, Any]:
 def make_workspace(target: Path, changed: Mapping[str, Any], *, root: Path = ROOT) -> list[str]:
     """Copy the repository at `root`, less its results and its study, into the folder `target`; with changed params.
 
-    Return the names of all files of the copy. A file that is there already and has not changed is left alone.
+    A param that is None in `changed` is left out. Return the names of all files of the copy. A file that is there
+    already and has not changed is left alone.
     """
     listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     names = [name for name in filter(None, listed) if not name.startswith(LEFT_OUT) and (root / name).is_file()]
@@ -74,7 +75,9 @@ def _write_params(path: Path, base: str, changed: Mapping[str, Any]) -> None:
 def _put(params: Any, changed: Mapping[str, Any]) -> None:
     for key, value in changed.items():
         old = params.get(key)
-        if isinstance(old, dict) and isinstance(value, Mapping):
+        if value is None:
+            del params[key]
+        elif isinstance(old, dict) and isinstance(value, Mapping):
             _put(old, value)
         elif isinstance(old, list) and isinstance(value, list):
             old[:] = value

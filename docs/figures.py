@@ -65,6 +65,9 @@ def answer(study: Results) -> str:
         worse="No: with this recipe it does harm.",
         neither="Not measurably, for the main student.",
     )
+    tuned = _against_tuned(study)
+    if helped == "Yes." and tuned and tuned["test_other_frame"]["auroc"]["low"] <= 0:
+        helped = "With the same settings, yes; against a baseline with settings of its own, not measurably."
     differences = (
         f"**{helped}** The baseline is the same student without a teacher. Over {taught['test']['auroc']['seeds']} "
         f"seeds, distillation changed the baseline's AUROC by {interval(change['test']['auroc'], sign=True)} on test "
@@ -72,7 +75,7 @@ def answer(study: Results) -> str:
         "there a film is moved and scaled so that its lungs lie where those of a film of the other class lie. Its "
         f"accuracy changed by {interval(change['test']['accuracy'], sign=True)} and "
         f"{interval(change['test_other_frame']['accuracy'], sign=True)}. On validation films in the other frame, AUROC "
-        f"changed by {interval(change['validation_other_frame']['auroc'], sign=True)}."
+        f"changed by {interval(change['validation_other_frame']['auroc'], sign=True)}.{_tuned(study)}"
     )
     size = (
         f"The distilled student has {student['parameters']:,} parameters, {times:.0f} times fewer than its teacher, "
@@ -82,6 +85,24 @@ def answer(study: Results) -> str:
         f"{interval(taught['test_other_frame']['accuracy'])} (means over seeds; 95% intervals in brackets)."
     )
     return "\n\n".join([differences, size])
+
+
+def _against_tuned(study: Results) -> Results | None:
+    """The main student minus its tuned baseline, if it has one."""
+    each: Results = study["tuning"]["students"].get(study["student"], {})
+    return each.get(f"{study['taught_by']}_minus_tuned")
+
+
+def _tuned(study: Results) -> str:
+    """A sentence on the main student against its tuned baseline."""
+    tuning, change = study["tuning"], _against_tuned(study)
+    if change is None:
+        return ""
+    as_is, other_frame = (interval(change[place]["auroc"], sign=True) for place in ("test", "test_other_frame"))
+    return (
+        f" Against a *tuned baseline*, with the best of {len(tuning['settings'])} settings, distillation changed AUROC "
+        f"by {as_is} on test films as they are and by {other_frame} in the other frame."
+    )
 
 
 def _main(study: Results) -> tuple[Results, Results]:
@@ -168,8 +189,8 @@ def study_answers(study: Results) -> str:
     return "\n".join(
         [
             _where(study, "test_other_frame"),
-            f"- **How small?** On validation films in the other frame, the smallest student whose mean AUROC lies "
-            f"within the interval of the best has {smallest['parameters']:,} parameters "
+            f"- **How small?** On validation films in the other frame, the smallest student within the interval of "
+            f"the best has {smallest['parameters']:,} parameters "
             f"({smallest['megabytes']['int8']:.3f} MB in int8).",
             *_films(study),
             *_labels(study),
@@ -194,7 +215,7 @@ def _films(study: Results) -> list[str]:
         for name, pairs in study["size"]["differences"].items()
         if "lungs_minus_films" in pairs
     ]
-    words = "A teacher that sees lungs, instead of one that sees films as the student does, changes AUROC on"
+    words = "A teacher of lungs instead of one of films changes AUROC on"
     return [f"- **Lungs or films?** {words} {PLACES['test_other_frame']}: {'; '.join(found)}."] if found else []
 
 

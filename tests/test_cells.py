@@ -67,6 +67,7 @@ QUESTIONS: dict[str, Any] = {
     "labels": {"student": "small", "shares": [0.5], "seeds": 2},
     "regime": {"student": "small", "seeds": 2},
     "grid": {"student": "small", "alpha": [0.5, 0.9], "temperature": [4.0]},
+    "tuning": {"student": "small", "settings": [{"epochs": 3}], "chosen": {"epochs": 3}, "students": ["main"]},
     "blog": {
         "student": "small",
         "learning_rates": [1e-5, 1e-3],
@@ -469,6 +470,9 @@ def test_a_teacher_says_what_it_thinks_of_every_view_and_of_whole_films(jobs: di
         ({"size": {"main": QUESTIONS["size"]["main"]}}, "size needs small with lungs among its teachers"),
         ({"regime": {"student": "small", "seeds": 3}}, r"regime\.seeds: small has 2 seeds in size"),
         ({"blog": {**QUESTIONS["blog"], "learning_rates": [1e-3, 1e-5]}}, "the lower one comes first"),
+        ({"tuning": {**QUESTIONS["tuning"], "chosen": {"epochs": 9}}}, r"tuning\.chosen is none of tuning\.settings"),
+        ({"tuning": {**QUESTIONS["tuning"], "students": ["huge"]}}, "size needs huge with lungs among its teachers"),
+        ({"tuning": {**QUESTIONS["tuning"], "settings": [{"rate": 1}]}}, r"study/params\.yaml: tuning\.settings\.0"),
         ({"students": {**QUESTIONS["students"], "small": {"arch": "plain", "channels": [4, 8]}}}, "three channels"),
     ],
 )

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ran, run
+import yaml
+from conftest import ROOT, ran, run
 
 from demo.workspace import make_workspace
 
@@ -126,3 +127,10 @@ def test_a_workspace_that_is_no_repository_is_made_anew(repository: Path) -> Non
     demo(repository)
     assert not (repository / ".demo" / "left.txt").exists()
     assert newcomer(repository / ".demo", "git", "status", "--porcelain") == ""
+
+
+def test_a_param_set_that_the_demo_does_not_want_is_left_out(tmp_path: Path) -> None:
+    make_workspace(tmp_path, {"param_sets": {"no_labels": None}})
+    before, after = (yaml.safe_load((root / "params.yaml").read_text()) for root in (ROOT, tmp_path))
+    assert "no_labels" in before["param_sets"]
+    assert after == {**before, "param_sets": {k: v for k, v in before["param_sets"].items() if k != "no_labels"}}

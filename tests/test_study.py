@@ -260,9 +260,12 @@ def test_the_answers_say_where_a_teacher_is_worth_it_and_which_size_is_enough(by
         "size": questions.size(by_hand, MEGABYTES, {"students": {}}),
         "labels": questions.labels(by_hand, {0.5: {"patients": 5, "films": 6}, 1.0: {"patients": 10, "films": 12}}),
         "regime": questions.regime(by_hand),
+        "tuning": questions.tuning(by_hand),
+        "taught_by": "lungs",
     }
     found = worth_it(figures)
-    helped = ["residual_10k, lungs", "residual_4k, lungs", "residual_4k, 50% of the labels"]
+    helped = ["residual_10k, lungs", "residual_4k, lungs", "residual_10k, lungs, against the tuned baseline",
+              "residual_4k, 50% of the labels"]  # fmt: skip
     for place in ("test", "test_other_frame", "validation_other_frame"):
         assert found[place] == {
             "higher": helped,
@@ -341,7 +344,7 @@ def repo(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXR_CELL_STORE", str(folder.parent / "store"))
         output = run(folder / "study", "dvc", "repro")
-        assert ran(output) == ["checks", "cells", "report"] and "cells: 0 of 27 are in" in output
+        assert ran(output) == ["checks", "cells", "report"] and "cells: 0 of 30 are in" in output
         assert len((folder / "study/dvc.lock").read_text().splitlines()) <= 395  # real params have a few lines more
         run(folder, "git", "add", "-A")
         run(folder, "git", "commit", "-qm", "study")
@@ -411,12 +414,22 @@ def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path)
     for each in (few, all_of_them, figures["regime"]["views"], figures["regime"]["no_views"]):
         check_difference(each["taught_minus_alone"], each["taught"], each["alone"])
     cases = [["residual_10k, lungs"], ["residual_4k, films"], ["residual_4k, lungs"],
-             ["residual_4k, 50% of the labels"], ["residual_4k, no views"]]  # fmt: skip
+             ["residual_10k, lungs, against the tuned baseline"], ["residual_4k, 50% of the labels"],
+             ["residual_4k, no views"]]  # fmt: skip
     for found in figures["is_a_teacher_worth_it"].values():
         assert sorted([case] for verdict in found.values() for case in verdict) == sorted(cases)
     for section in ("calibration", "operating_points", "subtypes", "shortcuts", "originals", "maps", "blog"):
         assert figures[section]
     assert figures["grid"]["points"]["grid_blog_a25_t1"]["effective_alpha"] == pytest.approx(0.1, abs=1e-5)
+    tuning, settings = figures["tuning"], figures["tuning"]["settings"]
+    assert list(settings) == ["as in params.yaml", "learning_rate 0.004"] and tuning["chosen"] == "learning_rate 0.004"
+    assert tuning["best"] == min(settings, key=lambda words: settings[words]["log_loss"]["value"])
+    ((student, tuned),) = tuning["students"].items()
+    check_scores(tuned["tuned"])
+    scores = {**figures["size"]["students"][student]["by_teacher"], "tuned": tuned["tuned"]}
+    assert scores["tuned"] != scores["alone"]
+    for pair in ("tuned_minus_alone", "lungs_minus_tuned"):
+        check_difference(tuned[pair], *(scores[how] for how in pair.split("_minus_")))
     # A synthetic film's copy is its original, and a teacher of lungs is not asked about films.
     moved = figures["originals"]["all"]
     assert moved["distilled"]["original_and_copy"]["mean_absolute_change"]["value"] == 0 and "teacher" not in moved
@@ -495,6 +508,13 @@ def test_the_report_leads_with_what_the_intervals_allow_and_shows_latency_where_
     assert "| 0.25 | 0.12 |" in report and "SYNTHETIC" not in report
 
 
+def test_the_committed_baseline_is_tuned_on_as_many_settings_as_distillation_and_has_the_best_of_them() -> None:
+    figures = json.loads((ROOT / "study/results.json").read_text())
+    tuning = figures["tuning"]
+    assert len(tuning["settings"]) >= len(figures["grid"]["points"])
+    assert tuning["chosen"] == tuning["best"] and figures["student"] in tuning["students"]
+
+
 def test_the_pipeline_knows_nothing_of_the_study(repo: Path) -> None:
     assert ran(run(repo, "dvc", "repro", "-P")) == []
     for command in (("stage", "list", "--name-only"), ("dag",), ("metrics", "show")):
@@ -525,15 +545,15 @@ def test_deleted_outputs_come_back_from_the_store_and_one_changed_cell_costs_one
     shutil.rmtree(study / "cells")
     shutil.rmtree(study / ".dvc/cache")
     output = run(study, "dvc", "repro", "cells")
-    assert "cells: 27 of 27 are in" in output and (study / "dvc.lock").read_text() == before
+    assert "cells: 30 of 30 are in" in output and (study / "dvc.lock").read_text() == before
     params = study / "params.yaml"
     text = params.read_text()
     params.write_text(text.replace("alpha: [0.5], temperature: [2.0]", "alpha: [0.5], temperature: [3.0]"))
     output = run(study, "dvc", "repro", "cells")
-    assert ran(output)[-1] == "cells" and "cells: 26 of 27 are in" in output
-    assert "grid_hinton_a50_t3.safetensors" in names_in(study / "cells") and len(names_in(study / "cells")) == 27
+    assert ran(output)[-1] == "cells" and "cells: 29 of 30 are in" in output
+    assert "grid_hinton_a50_t3.safetensors" in names_in(study / "cells") and len(names_in(study / "cells")) == 30
     params.write_text(text.replace("residual_4k", "renamed"))
-    assert "cells: 27 of 27 are in" in run(study, "dvc", "repro", "cells")
+    assert "cells: 30 of 30 are in" in run(study, "dvc", "repro", "cells")
     assert "size_renamed_films_0.safetensors" in names_in(study / "cells")
     params.write_text(text)
 

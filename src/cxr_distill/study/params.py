@@ -62,6 +62,36 @@ class GridParams(Params):
     temperature: Annotated[list[PositiveNumber], Field(min_length=1)]
 
 
+class Change(Params):
+    """What one setting of the student alone changes in section `student` of params.yaml; None: nothing."""
+
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    learning_rate: PositiveNumber | None = None
+    weight_decay: Number | None = None
+    label_smoothing: Fraction | None = None
+
+    def values(self) -> dict[str, float]:
+        """The keys that it changes, with their values."""
+        return self.model_dump(exclude_none=True)
+
+    def words(self) -> str:
+        """E.g. `epochs 48, learning_rate 0.004`."""
+        return ", ".join(f"{key} {value:g}" for key, value in self.values().items())
+
+
+class TuningParams(Params):
+    """Section `tuning`: settings of the student alone, one seed each, besides that of params.yaml.
+
+    chosen: one of them; each of `students` is trained with it on all its seeds of group `size`.
+    """
+
+    student: str
+    settings: Annotated[list[Change], Field(min_length=1)]
+    chosen: Change
+    students: Annotated[list[str], Field(min_length=1)]
+
+
 class BlogParams(Params):
     """Section `blog`: its recipe, alone and taught, at the learning rates of its two programs, lower one first.
 
@@ -88,6 +118,7 @@ class Study:
     labels: LabelParams
     regime: RegimeParams
     grid: GridParams
+    tuning: TuningParams
     blog: BlogParams
 
 
@@ -111,9 +142,10 @@ def read_study(path: Path) -> Study:
         labels=_section(LabelParams, sections, "labels"),
         regime=_section(RegimeParams, sections, "regime"),
         grid=_section(GridParams, sections, "grid"),
+        tuning=_section(TuningParams, sections, "tuning"),
         blog=_section(BlogParams, sections, "blog"),
     )
-    asked = {f"{name}.student": getattr(study, name).student for name in ("labels", "regime", "grid", "blog")}
+    asked = {f"{name}.student": getattr(study, name).student for name in ("labels", "regime", "grid", "tuning", "blog")}
     asked |= {f"size.{name}": name for name in study.size}
     for key, student in asked.items():
         if student not in study.students:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,24 +156,62 @@ def regime(asked: Asked) -> Figures:
 
 def grid(asked: Asked) -> Figures:
     """Section `grid`: one student a point, compared on validation films in the other frame."""
-    place, draws = "validation_other_frame", asked.draws
     points = {name: cell for name, cell in asked.cells.items() if isinstance(cell, Student) and cell.group == "grid"}
-    losses = {
-        name: estimate(getattr(asked.networks[name], place), draws.of(place), balanced_log_loss) for name in points
-    }
-    best = min(losses, key=lambda name: losses[name].value)
+    best, compared = _compared(asked, list(points))
     figures: Figures = {"student": asked.study.grid.student, "best": best, "points": {}}
     for name, cell in points.items():
-        how, behind = cell.distill, (losses[name] - losses[best]).summary()
+        how = cell.distill
         assert how is not None
         alpha = effective_alpha(how.alpha, how.temperature, classes=3) if how.loss == "blog" else how.alpha
         figures["points"][name] = {
             **how.model_dump(),
             "effective_alpha": rounded(alpha),
+            **compared[name],
+        }
+    return figures
+
+
+def _compared(asked: Asked, names: Sequence[str]) -> tuple[str, dict[str, Figures]]:
+    """The network with the lowest log-loss on validation films in the other frame, and every one's gap to it."""
+    place, draws = "validation_other_frame", asked.draws
+    losses = {
+        name: estimate(getattr(asked.networks[name], place), draws.of(place), balanced_log_loss) for name in names
+    }
+    best = min(losses, key=lambda name: losses[name].value)
+    figures = {}
+    for name in names:
+        behind = (losses[name] - losses[best]).summary()
+        figures[name] = {
             "log_loss": losses[name].summary(),
             "behind_the_best": behind,
             "within_noise_of_the_best": name == best or behind["low"] <= 0,
             **one_network(asked.networks[name], draws),
+        }
+    return best, figures
+
+
+def tuning(asked: Asked) -> Figures:
+    """Section `tuning`: settings of the student alone, compared as the points of `grid`; and over all seeds the chosen
+    one against that of params.yaml and against the taught student."""
+    wanted, kind = asked.study.tuning, asked.main.kind
+    tried = {name: cell for name, cell in asked.cells.items() if isinstance(cell, Student) and cell.group == "tuning"}
+    own = by_seed(asked.cells, "size", wanted.student, ALONE)[asked.main.student.seed]
+    words = {own: "as in params.yaml", **{name: cell.change.words() for name, cell in tried.items() if cell.change}}
+    best, compared = _compared(asked, list(words))
+    figures: Figures = {
+        "student": wanted.student,
+        "best": words[best],
+        "chosen": wanted.chosen.words(),
+        "settings": {words[name]: each for name, each in compared.items()},
+        "students": {},
+    }
+    for student in wanted.students:
+        tuned = measured(asked.seeds("tuned", student, ALONE), asked.draws)
+        alone, taught = (measured(asked.seeds("size", student, how), asked.draws) for how in (ALONE, kind))
+        figures["students"][student] = {
+            "tuned": summaries(tuned),
+            "tuned_minus_alone": difference(tuned, alone),
+            f"{kind}_minus_tuned": difference(taught, tuned),
         }
     return figures
 

@@ -54,6 +54,7 @@ def study(
         "labels": questions.labels(asked, labelled),
         "regime": questions.regime(asked),
         "grid": questions.grid(asked),
+        "tuning": questions.tuning(asked),
         "blog": questions.blog(asked),
         "reads": reads(models),
         "soft_targets": soft_targets(teacher),
@@ -70,12 +71,18 @@ def study(
 
 def worth_it(figures: Figures) -> dict[str, dict[str, list[str]]]:
     """Section `is_a_teacher_worth_it`: by place, in which cases the interval of the gain in AUROC lies above 0, below
-    0, or includes it. A case is a student and a teacher, a share of labels, or the lack of views."""
+    0, or includes it. A case is a student and a teacher, against the tuned baseline too, a share of labels, or no
+    views."""
     cases = {
         f"{student}, {pair.removesuffix('_minus_alone')}": each
         for student, pairs in figures["size"]["differences"].items()
         for pair, each in pairs.items()
         if pair.endswith("_minus_alone")
+    }
+    kind = figures["taught_by"]
+    cases |= {
+        f"{student}, {kind}, against the tuned baseline": each[f"{kind}_minus_tuned"]
+        for student, each in figures["tuning"]["students"].items()
     }
     cases |= {
         f"{figures['labels']['student']}, {percent}% of the labels": each["taught_minus_alone"]

@@ -71,6 +71,8 @@ def _student(cell: Student, study: Study, base: Base, trainer: TrainerParams) ->
     changes: dict[str, Any] = {"seed": cell.seed}
     if blog:
         changes |= {"epochs": blog.epochs, "keep": blog.keep, "learning_rate": cell.learning_rate}
+    if cell.change:
+        changes |= cell.change.values()
     # From labels alone it sees none of the other films: it gets about as many steps of the labelled ones.
     few = cell.how == ALONE and cell.share < 1
     if few:

@@ -9,7 +9,7 @@ from typing import Literal
 from cxr_distill.base.errors import CxrError
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.nets.student.params import StudentParams
-from cxr_distill.study.params import FILE, BlogParams, Study
+from cxr_distill.study.params import FILE, BlogParams, Change, Study
 
 ALONE, TAUGHT = "alone", "taught"
 PIPELINE = ("baseline", "distilled")
@@ -33,11 +33,11 @@ class Student:
     """A student: its name in `students`, its seed, and what it changes in params.yaml for the question `group`.
 
     how: alone, or how it is taught. source: SOFT_TARGETS, or the name of the teacher cell whose logits `targets` it
-    learns from: of views, or of whole images in one of MODES. share: of the training patients that have a label. blog:
-    its recipe, at `learning_rate`.
+    learns from: of views, or of whole images in one of MODES. share: of the training patients that have a label.
+    change: of its schedule. blog: its recipe, at `learning_rate`.
     """
 
-    group: Literal["size", "labels", "regime", "grid", "blog"]
+    group: Literal["size", "labels", "regime", "grid", "tuning", "tuned", "blog"]
     student: str
     how: str
     seed: int
@@ -46,6 +46,7 @@ class Student:
     targets: Literal["views"] | Mode = "views"
     share: float = 1.0
     views: bool = True
+    change: Change | None = None
     blog: BlogParams | None = None
     learning_rate: float | None = None
 
@@ -96,7 +97,7 @@ def cells_of(study: Study, main: Main) -> Cells:
     Raises CxrError if a question lacks the networks that its answer is compared with.
     """
     _check_comparisons(study, main)
-    parts = (_size, _labels, _regime, _grid, _blog)
+    parts = (_size, _labels, _regime, _grid, _tuning, _blog)
     return {WHOLE: WholeImages(), **{name: cell for part in parts for name, cell in part(study, main).items()}}
 
 
@@ -161,6 +162,20 @@ def _grid(study: Study, main: Main) -> dict[str, Cell]:
     }
 
 
+def _tuning(study: Study, main: Main) -> dict[str, Cell]:
+    asked, seed = study.tuning, main.student.seed
+    cells: dict[str, Cell] = {
+        f"tuning_{change.words().replace(', ', '_').replace(' ', '_')}": Student(
+            "tuning", asked.student, ALONE, seed, change=change
+        )
+        for change in asked.settings
+    }
+    for student in asked.students:
+        for seed in _seeds(study.size[student].seeds, main):
+            cells[f"tuned_{student}_{seed}"] = Student("tuned", student, ALONE, seed, change=asked.chosen)
+    return cells
+
+
 def _blog(study: Study, main: Main) -> dict[str, Cell]:
     blog, seed = study.blog, main.student.seed
     cells: dict[str, Cell] = {}
@@ -173,12 +188,16 @@ def _blog(study: Study, main: Main) -> dict[str, Cell]:
 
 
 def _check_comparisons(study: Study, main: Main) -> None:
-    compared = {
-        main_student(study, main): "it is that of params.yaml",
-        study.labels.student: "labels compares it with those there",
-        study.regime.student: "regime compares it with those there",
-    }
-    for student, reason in compared.items():
+    tuned = (study.tuning.student, *study.tuning.students)
+    compared = [
+        (main_student(study, main), "it is that of params.yaml"),
+        (study.labels.student, "labels compares it with those there"),
+        (study.regime.student, "regime compares it with those there"),
+        *((student, "tuning compares it with those there") for student in tuned),
+    ]
+    if study.tuning.chosen not in study.tuning.settings:
+        raise CxrError(f"{FILE}: tuning.chosen is none of tuning.settings")
+    for student, reason in compared:
         if student not in study.size or main.kind not in study.size[student].teachers:
             raise CxrError(f"{FILE}: size needs {student} with {main.kind} among its teachers: {reason}")
     if study.regime.seeds > (most := study.size[study.regime.student].seeds):
