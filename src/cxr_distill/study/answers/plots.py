@@ -79,7 +79,7 @@ def size_figure(figures: Figures, *, synthetic: bool) -> Figure:
         axes.minorticks_off()
         axes.set_title(title, fontsize=10)
     all_axes[0].set_ylabel("AUROC")
-    all_axes[0].legend(fontsize=8)
+    all_axes[0].legend(fontsize=8, loc="lower right")
     return figure
 
 
