@@ -44,6 +44,24 @@ def kind_of(stage: str) -> str:
     return stage.split("@")[0]
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copy an output, which is a file or a folder, in place of what `target` is."""
+    delete(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
+def delete(path: Path) -> None:
+    """Delete an output, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @dataclass
 class Run:
     """A `dvc repro` of one stage: its process and everything that it printed."""
@@ -98,7 +116,7 @@ class Repository:
         lock = {**self.lock, "stages": {name: entry for name, entry in self.lock["stages"].items() if name != stage}}
         (self.folder / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
         for out in self.lock["stages"][stage]["outs"]:
-            (self.folder / out["path"]).unlink(missing_ok=True)
+            delete(self.folder / out["path"])
         for folder in (".dvc/cache/runs", ".resume"):
             shutil.rmtree(self.folder / folder, ignore_errors=True)
 
@@ -110,15 +128,12 @@ class Repository:
             for out in entry["outs"]:  # not in the cache: metrics, curves and reports
                 kept = self.folder.parent / "kept" / out["path"]
                 if kept.exists():
-                    (self.folder / out["path"]).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(kept, self.folder / out["path"])
+                    copy(kept, self.folder / out["path"])
 
     def keep(self) -> None:
         for entry in self.lock["stages"].values():
             for out in entry["outs"]:
-                kept = self.folder.parent / "kept" / out["path"]
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(self.folder / out["path"], kept)
+                copy(self.folder / out["path"], self.folder.parent / "kept" / out["path"])
 
     def measure(self, stage: str) -> None:
         """Measure the stage's time, so that signals hit the stage and not dvc before or after it, and its memory."""
