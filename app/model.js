@@ -65,7 +65,7 @@ async function why(model, pixels, typicality) {
   const best = Math.max(...scores);
   if (best >= model.typicality_threshold) return Object.keys(remedies)[scores.indexOf(best)];
   const needed = model.typicality_threshold.toFixed(2);
-  return `not like a frontal chest X-ray: typicality ${typicality.toFixed(2)}, ${needed} is needed`;
+  return `not like a frontal chest X-ray: typicality ${typicality.toFixed(2)} is below ${needed}`;
 }
 
 async function fetchBytes(file, progress) {

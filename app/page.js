@@ -6,6 +6,7 @@ import { readFilm } from "./films.js";
 import { drawFilm, drawHeat } from "./heat.js";
 import { readsPixelsBack } from "./jpeg.js";
 import { loadModel, screen } from "./model.js";
+import { judged, readSite, shortest, whose } from "./site.js";
 
 const UNREADABLE = "cannot be read; was it moved, changed or protected?";
 const COLUMNS = ["file", "p_pneumonia", "p_calibrated", "decision", "refused", "reason"];
@@ -15,6 +16,7 @@ const at = (id) => document.getElementById(id);
 // true for a refused film whose answer was asked for.
 const films = [];
 let model = null;
+let site = null; // an operating point of one's own
 let selected = null;
 let queue = Promise.resolve();
 
@@ -39,8 +41,7 @@ async function start() {
   }
   at("loading").hidden = true;
   at("files").disabled = false;
-  at("threshold").textContent = model.threshold.toFixed(2);
-  at("mark").style.insetInlineStart = `${100 * model.threshold}%`;
+  showThreshold();
   at("versions").textContent =
     `Model ${model.sha256.slice(0, 12)}, ${model.precision}, ${model.image_size} x ${model.image_size} pixels; ` +
     `weights ${model.weights_sha256.slice(0, 12)}; data set ${model.dataset_sha256.slice(0, 12)}`;
@@ -60,6 +61,7 @@ function listen() {
     if (model) add(await dropped(event.dataTransfer));
     else say("The network is not loaded yet.");
   });
+  at("no-site").addEventListener("click", () => useSite(null));
   at("heat-on").addEventListener("change", showHeat);
   at("anyway").addEventListener("click", () => {
     selected.shown = true;
@@ -82,13 +84,40 @@ function named(file) {
   return { name: file.name, file };
 }
 
-/** `found`: {name, file} or, for what cannot be read, {name, file: null, error}. */
+/** `found`: {name, file} or, for what cannot be read, {name, file: null, error}. A JSON file is a site file. */
 function add(found) {
-  const added = found.map((film) => ({ ...film, shown: false }));
+  const isSite = ({ name, file }) => file && name.toLowerCase().endsWith(".json");
+  for (const { name, file } of found.filter(isSite)) loadSite(name, file);
+  const added = found.filter((film) => !isSite(film)).map((film) => ({ ...film, shown: false }));
   films.push(...added);
   added.forEach(addRow);
   at("all").hidden = !films.length;
   queue = queue.then(() => screenAll(added));
+}
+
+async function loadSite(name, file) {
+  try {
+    useSite(readSite(await file.text(), model.sha256));
+    say(whose(site));
+  } catch (error) {
+    say(`${name}: ${error instanceof DOMException ? UNREADABLE : error.message}.`);
+  }
+}
+
+/** Decide by the operating point `own`, or by the model's own if it is null. */
+function useSite(own) {
+  site = own;
+  showThreshold();
+  films.forEach(fillRow);
+  if (selected) show(selected);
+}
+
+function showThreshold() {
+  const { threshold } = site ?? model;
+  at("threshold").textContent = threshold.toFixed(2);
+  at("mark").style.insetInlineStart = `${100 * threshold}%`;
+  at("site").hidden = !site;
+  at("whose").textContent = site ? whose(site) : "";
 }
 
 async function screenAll(added) {
@@ -125,7 +154,8 @@ async function read(film) {
 
 /** The answer that may be shown: none for a refused film, unless it was asked for. */
 function visible(film) {
-  return film.answer && (!film.answer.refusal || film.shown) ? film.answer : null;
+  if (!film.answer || (film.answer.refusal && !film.shown)) return null;
+  return site ? judged(site, film.answer) : film.answer;
 }
 
 function verdict(film) {
@@ -248,14 +278,6 @@ function saveCsv() {
   link.download = "cxr-screen.csv";
   link.click();
   URL.revokeObjectURL(link.href);
-}
-
-/** The shortest decimal number that rounds to `value` in single precision. */
-function shortest(value) {
-  for (let digits = 1; ; digits += 1) {
-    const text = value.toPrecision(digits);
-    if (Math.fround(Number(text)) === value) return String(Number(text));
-  }
 }
 
 /** What was dropped, for `add`: files and all files in folders, except hidden ones. What the browser cannot read is in

@@ -207,7 +207,7 @@ def ratios(nets: Mapping[str, Subject], times: Times) -> Iterator[str]:
     teacher, student, large_teacher, fp32, int8 = nets
     times_as_many = (nets[teacher].parameters or 0) / (nets[student].parameters or 1)
     yield f"- Parameters, teacher / student: {times_as_many:.0f}"
-    for slow, fast in ((teacher, student), (large_teacher, student), (fp32, int8)):
+    for slow, fast in ((teacher, student), (large_teacher, student), (int8, fp32)):
         yield f"- Latency, {slow} / {fast}: {_median(times, slow) / _median(times, fast):.1f}"
 
 

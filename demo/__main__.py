@@ -18,7 +18,7 @@ import yaml
 from demo.workspace import RESULTS, ROOT, changes, commit, environment, make_repository
 
 NEXT = (
-    ("dvc exp run -S distill.alpha=0.25", "the same student with less of the teacher"),
+    ("dvc exp run -S distill.alpha=0.25", "the same student with a lower weight of the teacher"),
     ("dvc metrics diff", "what that changed"),
     ("dvc exp show --only-changed", "all experiments in a table"),
     ("dvc plots show", "curves and pictures, in dvc_plots/index.html"),
@@ -54,14 +54,17 @@ def table(evaluation: dict[str, Any]) -> str:
 
 
 def reason(evaluation: dict[str, Any], params: dict[str, Any]) -> str:
-    """Why a teacher helps here, in one sentence; or that it did not."""
-    if evaluation["comparison"]["gain"]["auroc"]["low"] <= 0:
+    """Why a teacher helps here, or that it did not."""
+    gain = evaluation["comparison"]["gain"]["auroc"]
+    if gain["high"] < 0:
+        return "In this run the teacher lowered the student's AUROC."
+    if gain["low"] <= 0:
         return "In this run the 95% interval of the gain includes 0."
     wrong, views = params["data"]["phantom"]["wrong_labels"], params["soft_targets"]["count"]
     return (
-        f"Why a teacher helps here: {wrong:.0%} of the training labels are wrong, and the student alone learns them by "
-        f"heart from {views} view{'s' * (views > 1)} of each film; the teacher saw a new view in every epoch, cannot "
-        "learn those by heart, and hands its own probabilities down in place of the labels."
+        f"Why a teacher helps here: {wrong:.0%} of the training labels are wrong. The student alone sees {views} "
+        f"view{'s' * (views > 1)} of each film and memorises its label. The teacher saw a new view in every epoch, so "
+        "it memorised less. The distilled student learns from the labels and from the teacher's probabilities."
     )
 
 

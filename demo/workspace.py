@@ -63,7 +63,7 @@ def make_workspace(target: Path, changed: Mapping[str, Any], *, root: Path = ROO
 
 
 def _write_params(path: Path, base: str, changed: Mapping[str, Any]) -> None:
-    # With the comments of the original, which explain every knob.
+    # With the comments of the original, which explain every parameter.
     yaml_file = YAML()
     yaml_file.width = 1 << 16
     params = yaml_file.load(base)

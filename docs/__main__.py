@@ -16,12 +16,12 @@ from cxr_distill.base.files import write_bytes
 from docs import architecture, figures
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDY, EVALUATION = "study/results.json", "reports/evaluation.json"
+STUDY, EVALUATION, RELEASE = "study/results.json", "reports/evaluation.json", "reports/release.json"
 PICTURE = "docs/architecture.svg"
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.S)
 WIDTH = 120
 PLACES: dict[str, Callable[[], str]] = {
-    "answer": lambda: figures.answer(figures.read_results(STUDY)),
+    "answer": lambda: figures.answer(figures.read_results(STUDY), figures.read_results(RELEASE)),
     "seeds": lambda: figures.seeds_table(figures.read_results(STUDY)),
     "released": lambda: figures.released(figures.read_results(STUDY), figures.read_results(EVALUATION)),
     "study": lambda: figures.study_answers(figures.read_results(STUDY)),

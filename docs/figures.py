@@ -11,12 +11,12 @@ from cxr_distill.base.errors import CxrError
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
-WHO = {"alone": "baseline, no teacher", "films": "teacher sees films", "lungs": "teacher sees lungs"}
+WHO = {"alone": "no teacher", "films": "teacher sees films", "lungs": "teacher sees lungs"}
 """Who taught a student, as in study/results.json -> in words."""
 PLACES = {
-    "validation_other_frame": "validation films in the other frame",
     "test_other_frame": "test films in the other frame",
     "test": "test films as they are",
+    "validation_other_frame": "validation films in the other frame",
 }
 
 Results = Mapping[str, Any]
@@ -54,37 +54,49 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def answer(study: Results) -> str:
-    """Whether distillation helps, in two paragraphs: what it changed, and how good the student is."""
+def answer(study: Results, checked: Results) -> str:
+    """Whether distillation helps: in words, in a table, and how good and how large the student is.
+
+    checked: reports/release.json, which has the size of the released files.
+    """
     student, taught = _main(study)
     times = study["teachers"][study["taught_by"]]["parameters"] / student["parameters"]
     change = study["size"]["differences"][study["student"]][f"{study['taught_by']}_minus_alone"]
     helped = verdict(
         change["test_other_frame"]["auroc"],
-        better="Yes.",
+        better="Yes, on test films in the other frame: AUROC is higher than the baseline's.",
         worse="No: with this recipe it does harm.",
         neither="Not measurably, for the main student.",
     )
     tuned = _against_tuned(study)
-    if helped == "Yes." and tuned and tuned["test_other_frame"]["auroc"]["low"] <= 0:
+    if helped.startswith("Yes") and tuned and tuned["test_other_frame"]["auroc"]["low"] <= 0:
         helped = "With the same settings, yes; against a baseline with settings of its own, not measurably."
-    differences = (
-        f"**{helped}** The baseline is the same student without a teacher. Over {taught['test']['auroc']['seeds']} "
-        f"seeds, distillation changed the baseline's AUROC by {interval(change['test']['auroc'], sign=True)} on test "
-        f"films as they are and by {interval(change['test_other_frame']['auroc'], sign=True)} in the *other frame*: "
-        "there a film is moved and scaled so that its lungs lie where those of a film of the other class lie. Its "
-        f"accuracy changed by {interval(change['test']['accuracy'], sign=True)} and "
-        f"{interval(change['test_other_frame']['accuracy'], sign=True)}. On validation films in the other frame, AUROC "
-        f"changed by {interval(change['validation_other_frame']['auroc'], sign=True)}.{_tuned(study)}"
+    lead = (
+        f"**{helped}** On {PLACES['test']}: {_measured(change['test']['auroc'])}. On validation films in the other "
+        f"frame: {_measured(change['validation_other_frame']['auroc'])}. In the *other frame*, each film is moved and "
+        "scaled so that its lungs lie where those of a film of the other class lie. The baseline is the same student "
+        f"without a teacher.{_tuned(study)} Means over {taught['test']['auroc']['seeds']} seeds, with 95% intervals."
     )
+    compared = {"baseline": change, **({"tuned baseline": tuned} if tuned else {})}
+    rows = [
+        [words, *(interval(each[place][m], sign=True) for each in compared.values() for m in ("auroc", "accuracy"))]
+        for place, words in PLACES.items()
+    ]
+    names = [f"{metric}, minus {other}" for other in compared for metric in ("AUROC", "accuracy")]
+    differences = table(["distilled student, films", *names], rows)
     size = (
         f"The distilled student has {student['parameters']:,} parameters, {times:.0f} times fewer than its teacher, "
-        f"and {student['megabytes']['int8']:.2f} MB in int8. On the {study['n']} films of the official test split it "
+        f"and {checked['int8']['megabytes']:.2f} MB in int8. On the {study['n']} films of the official test split it "
         f"has AUROC {interval(taught['test']['auroc'])} and accuracy {interval(taught['test']['accuracy'])}; in the "
         f"other frame {interval(taught['test_other_frame']['auroc'])} and "
-        f"{interval(taught['test_other_frame']['accuracy'])} (means over seeds; 95% intervals in brackets)."
+        f"{interval(taught['test_other_frame']['accuracy'])}."
     )
-    return "\n\n".join([differences, size])
+    return "\n\n".join([lead, differences, size])
+
+
+def _measured(gain: Results) -> str:
+    """What a difference in AUROC says, in words."""
+    return verdict(gain, better="higher", worse="lower", neither="no measurable change")
 
 
 def _against_tuned(study: Results) -> Results | None:
@@ -94,14 +106,13 @@ def _against_tuned(study: Results) -> Results | None:
 
 
 def _tuned(study: Results) -> str:
-    """A sentence on the main student against its tuned baseline."""
-    tuning, change = study["tuning"], _against_tuned(study)
-    if change is None:
+    """A sentence on the tuned baseline of the main student, if it has one."""
+    tuning = study["tuning"]
+    if _against_tuned(study) is None:
         return ""
-    as_is, other_frame = (interval(change[place]["auroc"], sign=True) for place in ("test", "test_other_frame"))
     return (
-        f" Against a *tuned baseline*, with the best of {len(tuning['settings'])} settings, distillation changed AUROC "
-        f"by {as_is} on test films as they are and by {other_frame} in the other frame."
+        f" The *tuned baseline* has the best of {len(tuning['settings'])} settings, chosen with one seed of "
+        f"`{tuning['student']}`."
     )
 
 
@@ -112,42 +123,36 @@ def _main(study: Results) -> tuple[Results, Results]:
 
 
 def _where(study: Results, place: str) -> str:
-    """In which cases a teacher raised AUROC, in which it did not, in which it lowered it."""
+    """In how many cases a teacher raised AUROC, and in which it did not or lowered it."""
     found = study["is_a_teacher_worth_it"][place]
-    parts = [
-        f"{words}: {'; '.join(found[key])}."
-        for key, words in (
-            ("higher", "A teacher raised AUROC"),
-            ("includes_zero", "No measurable change"),
-            ("lower", "It lowered AUROC"),
-        )
+    others = "".join(
+        f" {words}: {'; '.join(found[key])}."
+        for key, words in (("includes_zero", "No measurable change"), ("lower", "It lowered AUROC"))
         if found[key]
-    ]
-    return f"- **When does a teacher pay?** On {PLACES[place]}: {' '.join(parts)}"
+    )
+    return (
+        f"- **When does a teacher help?** On {PLACES[place]}, a teacher raised AUROC in {len(found['higher'])} of "
+        f"{sum(map(len, found.values()))} cases.{others}"
+    )
 
 
 def seeds_table(study: Results) -> str:
     """Test metrics of the teacher, and of students with and without it as means over seeds; below it, validation."""
     kind = study["taught_by"]
     teacher = study["teachers"][kind]
-    rows = [[f"teacher that sees {kind}", f"{teacher['parameters']:,}", "1", *_scores(teacher)]]
+    rows = [["ResNet-18", f"{teacher['parameters']:,}", "1", f"the teacher: sees {kind}", *_scores(teacher)]]
     for name, student in study["size"]["students"].items():
-        for how in ("alone", kind):
-            each = student["by_teacher"][how]
-            seeds = str(each["test"]["auroc"]["seeds"])
-            rows.append([f"`{name}`: {WHO[how]}", f"{student['parameters']:,}", seeds, *_scores(each)])
-    _, taught = _main(study)
-    change = {
-        metric: taught["validation_other_frame"][metric]["mean"] - taught["validation"][metric]["mean"]
-        for metric in ("accuracy", "auroc")
-    }
+        alone, taught = (student["by_teacher"][how] for how in ("alone", kind))
+        seeds = str(alone["test"]["auroc"]["seeds"])
+        scores = map("<br>".join, zip(_scores(alone), _scores(taught), strict=True))
+        rows.append([f"`{name}`", f"{student['parameters']:,}", seeds, f"{WHO['alone']}<br>{WHO[kind]}", *scores])
+    _, main = _main(study)
     note = (
-        f"The main student is `{study['student']}`. Exchanged frames change its accuracy on validation films by "
-        f"{change['accuracy']:+.3f} and its AUROC by {change['auroc']:+.3f}. As they are, validation films have "
-        f"specificity {interval(taught['validation']['specificity'])}, test films "
-        f"{interval(taught['test']['specificity'])}. [The limits](#limits) say why."
+        f"The main student is `{study['student']}`. Its specificity is "
+        f"{interval(main['validation']['specificity'])} on validation films and "
+        f"{interval(main['test']['specificity'])} on test films ([why](#limits))."
     )
-    head = ["network", "parameters", "seeds", "accuracy", "AUROC", "accuracy, other frame", "AUROC, other frame"]
+    head = ["network", "parameters", "seeds", "", "accuracy", "AUROC", "accuracy, other frame", "AUROC, other frame"]
     return "\n".join([table(head, rows), "", note])
 
 
@@ -160,13 +165,13 @@ def released(study: Results, evaluation: Results) -> str:
     """Where the released model, which is that of seed 0, lies among the seeds."""
     test, seeds = evaluation["models"]["distilled"]["test"], _main(study)[1]["by_seed"]
     places = " ".join(
-        f"Its {METRICS[metric]} is {test[metric]:.3f}, {_place(test[metric], seeds[metric])}; the seeds range from "
-        f"{min(seeds[metric]):.3f} to {max(seeds[metric]):.3f}."
+        f"Its {METRICS[metric]} of {test[metric]:.3f} is {_place(test[metric], seeds[metric])} "
+        f"({min(seeds[metric]):.3f} to {max(seeds[metric]):.3f})."
         for metric in ("accuracy", "auroc")
     )
     return (
-        f"The released model is that of seed 0. This seed was fixed before any training. {places} Expect the mean of "
-        "the table, not the figures of this seed."
+        f"The released model is that of seed 0, which was fixed before any training. {places} Expect the mean of the "
+        "table, not the figures of this seed."
     )
 
 
@@ -189,21 +194,20 @@ def study_answers(study: Results) -> str:
     return "\n".join(
         [
             _where(study, "test_other_frame"),
-            f"- **How small?** On validation films in the other frame, the smallest student within the interval of "
-            f"the best has {smallest['parameters']:,} parameters "
-            f"({smallest['megabytes']['int8']:.3f} MB in int8).",
+            f"- **How small?** On validation films in the other frame, {smallest['parameters']:,} parameters are "
+            "enough: the smallest student whose mean AUROC is not below the 95% interval of the best one has as many.",
             *_films(study),
-            *_labels(study),
+            _labels(study),
             _views(study),
-            "- **The blog post** reports accuracy 72% for its student without a teacher and 86% for its distilled one: "
-            f"14 points more. Here the same changes give {_points(causes['all_of_it'])} (one seed, threshold 0.5). The "
-            "post's two programs differ in three things. One after the other, the learning rate gives "
+            "- **The blog post** reports accuracy 72% without a teacher and 86% with one. The same changes give "
+            f"{_points(causes['all_of_it'])} here (one seed, threshold 0.5): first the learning rate "
             f"{_points(causes['learning_rate'])}, then distillation {_points(causes['then_distillation'])}, then the "
             f"teacher's BatchNorm in train mode {_points(causes['then_teacher_in_train_mode'])}.",
             "- **Shortcuts:** logistic regression on the box of the lungs, without pixels, has AUROC "
             f"{interval(without['boxes']['auroc'])}; on width and height of the file it has "
-            f"{interval(without['geometry']['auroc'])}. Among films of similar width and height that falls to "
-            f"{interval(within['geometry'])}, and the distilled student has {interval(within['distilled'])}.",
+            f"{interval(without['geometry']['auroc'])}. Among films of similar width and height, that of width and "
+            f"height falls to {interval(within['geometry'])}; the distilled student has "
+            f"{interval(within['distilled'])}.",
         ]
     )
 
@@ -215,19 +219,19 @@ def _films(study: Results) -> list[str]:
         for name, pairs in study["size"]["differences"].items()
         if "lungs_minus_films" in pairs
     ]
-    words = "A teacher of lungs instead of one of films changes AUROC on"
-    return [f"- **Lungs or films?** {words} {PLACES['test_other_frame']}: {'; '.join(found)}."] if found else []
+    words = "A teacher of lungs instead of one of films changes AUROC in the other frame"
+    return [f"- **Lungs or films?** {words}: {'; '.join(found)}."] if found else []
 
 
-def _labels(study: Results) -> list[str]:
-    """One bullet for every share of labels below all."""
-    return [
-        f"- **{percent}% of the patients labelled** ({each['films']:,} films): with a teacher of the same labels, "
-        f"AUROC on test films in the other frame is {interval(each['taught']['test_other_frame']['auroc'])}; alone it "
-        f"is {interval(each['alone']['test_other_frame']['auroc'])}."
+def _labels(study: Results) -> str:
+    """A bullet on what a teacher adds where only a share of the patients is labelled."""
+    parts = [
+        f"with labels for {percent}% of the patients ({each['films']:,} films) by "
+        f"{interval(each['taught_minus_alone']['test_other_frame']['auroc'], sign=True)}"
         for percent, each in study["labels"]["shares"].items()
         if each["share"] < 1
     ]
+    return f"- **Few labels:** a teacher of the same labels changes AUROC in the other frame {', '.join(parts)}."
 
 
 def _views(study: Results) -> str:

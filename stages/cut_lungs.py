@@ -18,7 +18,7 @@ def main() -> None:
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors, write_tensors
     from cxr_distill.data.archive import convert_images, list_images, open_archive
-    from cxr_distill.films.cut import cut_lungs
+    from cxr_distill.films.cut_lungs import cut_lungs
 
     index = read_index(Path("data/index.csv"))
     with open_archive(ARCHIVE) as archive:

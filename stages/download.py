@@ -1,9 +1,9 @@
-"""The archive, from Kaggle, from CXR_ARCHIVE, or drawn."""
+"""The archive: from Kaggle, from CXR_ARCHIVE, of synthetic films, or of one's own films."""
 
 import os
 from pathlib import Path
 
-from cxr_distill.data.params import DataParams
+from cxr_distill.data.source import DataParams
 from stages import load_params, run
 
 ARCHIVE = Path("data/raw/chest-xray-pneumonia.zip")
@@ -18,8 +18,13 @@ def main() -> None:
 
         knobs = load_params("data.phantom", PhantomParams).model_dump()
         write_archive(ARCHIVE, params.expected_counts, **knobs)
+    elif params.source == "films":
+        from cxr_distill.data.films import FilmsParams, copy_films
+
+        wanted = load_params("data.films", FilmsParams).sha256
+        copy_films(Path(at_hand).expanduser() if at_hand else None, ARCHIVE, sha256=wanted)
     elif at_hand:
-        from cxr_distill.data.kaggle import copy_archive
+        from cxr_distill.data.source import copy_archive
 
         copy_archive(Path(at_hand).expanduser(), ARCHIVE)
     else:

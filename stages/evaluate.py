@@ -30,7 +30,7 @@ def main() -> None:
     from cxr_distill.base.files import file_sha256, write_bytes, write_json, write_table
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.evaluation import metrics
+    from cxr_distill.evaluation import bootstrap, metrics, scores
     from cxr_distill.evaluation.examples import example_picture
     from cxr_distill.evaluation.frames import share_in_lungs, variants
     from cxr_distill.evaluation.predictions import predictions_table, scored_split
@@ -58,7 +58,7 @@ def main() -> None:
             changed = {variant: predict_logits(net, pixels) for variant, pixels in made.items()}
             if has_activation_maps(net):
                 maps = enlarged(activation_maps(net, images[split])[0], images[split].shape[-1])
-                activation[split] = {"activation_in_lungs": metrics.rounded(share_in_lungs(maps, tensors["boxes"]))}
+                activation[split] = {"activation_in_lungs": bootstrap.rounded(share_in_lungs(maps, tensors["boxes"]))}
         # Lungs that are cut out of a film are the same in whatever frame the film is.
         other_frame = changed.get("other_frame", logits)
         table = predictions_table(index, split=split, labels=labels, logits=logits, other_frame=other_frame)
@@ -66,7 +66,7 @@ def main() -> None:
         variants_of[split] = {"other_frame": other_frame, **changed}
     predictions = pd.concat(tables)
     val, test = scored_split(predictions, "val"), scored_split(predictions, "test")
-    threshold = metrics.threshold_for_sensitivity(val, params.sensitivity_target)
+    threshold = scores.threshold_for_sensitivity(val, params.sensitivity_target)
     figures = {}
     for split, name_of_split, scored in (("val", "validation", val), ("test", "test", test)):
         resampling = {"resamples": params.bootstrap_resamples, "seed": params.seed}
@@ -83,7 +83,7 @@ def main() -> None:
     write_table(PREDICTIONS / f"{name}.csv", predictions)
     network = {
         "parameters": count_parameters(net),
-        "megabytes": metrics.rounded(weights.stat().st_size / 1e6),
+        "megabytes": bootstrap.rounded(weights.stat().st_size / 1e6),
         "weights_sha256": file_sha256(weights),  # by which reports name the file that they are about
         "trained": read_trained(weights),
     }

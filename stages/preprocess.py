@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cxr_distill.data.params import DataParams
 from cxr_distill.data.preprocess_params import PreprocessParams
+from cxr_distill.data.source import DataParams
 from stages import load_params, run
 
 

@@ -22,7 +22,7 @@ def main() -> None:
     from cxr_distill.base.files import file_sha256, write_bytes, write_json
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.evaluation.metrics import Scored
+    from cxr_distill.evaluation.scores import Scored
     from cxr_distill.nets.common.layers import load_weights
     from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.nets.student.network import build_student

@@ -107,7 +107,7 @@ def drawn_student(drawn_tensors: NDArray[np.uint8]) -> Callable[[str], Any]:
 def released(drawn_student: Callable[[str], Any], drawn_tensors: NDArray[np.uint8]) -> dict[str, bytes]:
     """The files of a release of such a student."""
     from cxr_distill.base.classes import p_pneumonia
-    from cxr_distill.evaluation.metrics import Scored
+    from cxr_distill.evaluation.scores import Scored
     from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.release.build import make_release
     from cxr_distill.release.params import ReleaseParams

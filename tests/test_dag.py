@@ -9,7 +9,7 @@ from conftest import ROOT
 from cxr_distill.study.cells import imports
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-SOURCES = ("kaggle", "phantom")
+SOURCES = ("kaggle", "phantom", "films")
 TRAINING = ("train_teacher", "soft_targets", "train_baseline", "distill", "distill_set")
 
 

@@ -93,13 +93,13 @@ def test_what_it_says_to_type_next_works_and_a_second_demo_keeps_it(repository: 
 def test_a_second_demo_runs_what_changed_and_loses_nothing_of_the_users(repository: Path) -> None:
     workspace = repository / ".demo"
     template = "src/cxr_distill/report/templates/comparison.md.j2"
-    edit(repository / template, "Each model is one training run:", "Every model is one training run:")
+    edit(repository / template, "Each model is one training run", "Every model is one training run")
     (repository / "CONTRIBUTING.md").unlink()
     (workspace / "notes.txt").write_text("mine")
     edit(workspace / "dvc.yaml", "# The DAG.", "# My DAG.")
     output = demo(repository)
     assert ran(output) == ["compare"] and "git stash" in output
-    assert "Every model is one training run:" in (workspace / "reports/comparison.md").read_text()
+    assert "Every model is one training run" in (workspace / "reports/comparison.md").read_text()
     assert not (workspace / "CONTRIBUTING.md").exists() and (workspace / "notes.txt").read_text() == "mine"
     assert "My DAG." in newcomer(workspace, "git", "stash", "show", "-p")
     assert newcomer(workspace, "git", "status", "--porcelain") == "?? notes.txt\n"

@@ -19,9 +19,9 @@ from PIL import Image
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import parse
 from cxr_distill.data.archive import list_images, open_archive
-from cxr_distill.data.params import DataParams, SplitCounts
 from cxr_distill.data.phantom import write_archive
 from cxr_distill.data.preprocess_params import PreprocessParams
+from cxr_distill.data.source import DataParams, SplitCounts
 from cxr_distill.data.splits import read_archive
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.evaluation.params import EvaluateParams

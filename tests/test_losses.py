@@ -36,9 +36,10 @@ def test_frozen_values() -> None:
     assert float(loss(0.25, 1.0, "blog")) == pytest.approx(1.772979, abs=1e-6)
 
 
-def test_alpha_zero_is_cross_entropy_and_alpha_one_ignores_the_labels() -> None:
-    assert loss(0, 3.0) == torch.nn.functional.cross_entropy(STUDENT, LABELS)
-    one = DistillParams(alpha=1, temperature=2, loss="hinton")
+@pytest.mark.parametrize("name", ["hinton", "blog"])
+def test_alpha_zero_is_cross_entropy_and_alpha_one_ignores_the_labels(name: str) -> None:
+    assert loss(0, 3.0, name) == torch.nn.functional.cross_entropy(STUDENT, LABELS)
+    one = DistillParams(alpha=1, temperature=2, loss=name)
     other = distillation_losses(STUDENT, TEACHER, 2 - LABELS, one)["loss"]
     assert torch.equal(distillation_losses(STUDENT, TEACHER, LABELS, one)["loss"], other)
 

@@ -14,10 +14,10 @@ from PIL import Image
 from test_training import TRAIN, VIEWS
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.data.params import SplitCounts
 from cxr_distill.data.phantom import draw_film, write_archive
+from cxr_distill.data.source import SplitCounts
 from cxr_distill.evaluation.frames import partners, share_in_lungs, variants
-from cxr_distill.films.cut import MARGIN, cut_box
+from cxr_distill.films.cut_lungs import MARGIN, cut_box
 from cxr_distill.films.pixels import decode
 from cxr_distill.lungs.boxes import PUBLISHED, agreement, boxes_of, filled, intersection_over_union, read_boxes
 from cxr_distill.lungs.finder import boxes_in_view, find_boxes, train_finder

@@ -11,9 +11,9 @@ from scipy.special import expit
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation import metrics
-from cxr_distill.evaluation.metrics import Scored
+from cxr_distill.evaluation import bootstrap, metrics, scores
 from cxr_distill.evaluation.predictions import LOGITS
+from cxr_distill.evaluation.scores import Scored
 from cxr_distill.report.comparison import comparison_report
 from cxr_distill.report.curves import precision_recall_curves, roc_curves
 from cxr_distill.report.differences import differences, geometry_only, shown, temperature_table
@@ -29,23 +29,23 @@ def scored(images: int = 200, seed: int = 0, skill: float = 1.0) -> Scored:
 def test_weighted_auroc_with_ties_is_scikit_learns() -> None:
     sample = scored()
     weights = np.random.default_rng(1).integers(0, 4, (5, 200)).astype(float)
-    ours = metrics.weighted_auroc(sample.labels, sample.probabilities, weights)
+    ours = scores.weighted_auroc(sample.labels, sample.probabilities, weights)
     theirs = [roc_auc_score(sample.labels, sample.probabilities, sample_weight=w) for w in weights]
     assert ours == pytest.approx(theirs)
 
 
 def test_counts_by_hand() -> None:
     sample = Scored(np.array([1, 1, 1, 0, 0]), np.array([0.9, 0.5, 0.4, 0.6, 0.1]), np.array(list("abcde")))
-    estimated = metrics.estimates(sample, np.ones((1, 5)))
+    estimated = scores.estimates(sample, np.ones((1, 5)))
     values = {name: each.value for name, each in estimated.items()}
     assert values == pytest.approx({"accuracy": 0.6, "auroc": 4 / 6, "sensitivity": 2 / 3, "specificity": 0.5})
-    assert metrics.threshold_for_sensitivity(sample, 1.0) == 0.4
-    assert metrics.threshold_for_sensitivity(sample, 0.6) == 0.5
+    assert scores.threshold_for_sensitivity(sample, 1.0) == 0.4
+    assert scores.threshold_for_sensitivity(sample, 0.6) == 0.5
 
 
 def test_calibration_error_by_hand() -> None:
     sample = Scored(np.array([1, 0, 1, 1]), np.array([0.15, 0.15, 0.85, 0.95]), np.array(list("abcd")))
-    assert metrics.expected_calibration_error(sample) == pytest.approx((2 * 0.35 + 0.15 + 0.05) / 4)
+    assert scores.expected_calibration_error(sample) == pytest.approx((2 * 0.35 + 0.15 + 0.05) / 4)
 
 
 def test_interval_over_patients_is_wider_than_over_images_when_patients_repeat() -> None:
@@ -54,8 +54,8 @@ def test_interval_over_patients_is_wider_than_over_images_when_patients_repeat()
     widths = []
     for patients in (np.repeat(np.arange(100), 4), np.arange(400)):
         repeated = Scored(four[0], four[1], patients)
-        weights = metrics.patient_resamples(repeated.labels, repeated.patients, resamples=1000, seed=0)
-        interval = metrics.estimates(repeated, weights)["accuracy"].interval()
+        weights = bootstrap.patient_resamples(repeated.labels, repeated.patients, resamples=1000, seed=0)
+        interval = scores.estimates(repeated, weights)["accuracy"].interval()
         widths.append(interval["high"] - interval["low"])
     assert widths[0] > 1.6 * widths[1]
 
@@ -182,7 +182,7 @@ def test_report_names_its_data_its_training_and_every_interval(synthetic: bool) 
     models = {"teacher": scored(skill=2), "baseline": scored(seed=1), "distilled": scored(seed=2, skill=1.5)}
     report = comparison_report(evaluation(models), synthetic=synthetic)
     assert ("SYNTHETIC" in report) is synthetic and "abababababab" in report
-    assert report.count("[") == 3 * 6 + 8 and "10 times larger" in report
+    assert report.count("[") == 3 * 6 + 9 and "10 times larger" in report
     assert "precision bf16-mixed, x86_64 AVX512 AMX, 2 threads: teacher, baseline, distilled." in report
     assert "20 validation films at a mean IoU of 0.925, and 0.812 on the worst twentieth" in report
     assert "the boxes of 3 films" in report
@@ -192,8 +192,8 @@ def test_report_names_its_data_its_training_and_every_interval(synthetic: bool) 
 @pytest.mark.parametrize(
     ("low", "high", "answer"),
     [
-        (0.01, 0.03, "AUROC is higher by 0.020; the 95% interval excludes 0"),
-        (-0.03, -0.01, "AUROC is lower by 0.020; the 95% interval excludes 0"),
+        (0.01, 0.03, "the teacher raised the student's AUROC by 0.020; the 95% interval excludes 0"),
+        (-0.03, -0.01, "the teacher lowered the student's AUROC by 0.020; the 95% interval excludes 0"),
         (-0.01, 0.05, "no measurable gain in AUROC (+0.020): the 95% interval includes 0"),
     ],
 )

@@ -45,6 +45,7 @@ from app.serve import server
 from cxr_distill.data.phantom import draw_film
 from cxr_distill.films.formats import read_film
 from cxr_distill.screen.session import load_model
+from cxr_distill.screen.site_file import Calibration, SiteFile
 from cxr_distill.screen.verdicts import Verdict, screen_files
 
 FLAGS = (
@@ -501,6 +502,54 @@ def test_it_works_when_the_network_and_the_server_are_gone(page: Page, folder: P
     assert float(row["probability"]) == pytest.approx(expected(folder, folder / "films/film_1.jpeg")[0], abs=0.01)
     page.find("about").find_element(By.TAG_NAME, "summary").click()
     assert "A stand-in" in page.find("card").text
+
+
+def test_a_site_file_decides_until_it_is_put_away(page: Page, folder: Path) -> None:
+    films = sorted((folder / "films").glob("*.jpeg"))
+    before = page.choose(*films)
+    found = sorted(float(row["probability"]) for row in before if row["probability"])
+    sha256 = load_model(folder / "release/cxr-distill.onnx").sha256
+    calibration = Calibration(slope=0.5, intercept=-0.25)
+    threshold = round((found[-2] + found[-1]) / 2, 4)
+    own = SiteFile("St. Ann", threshold, 0.8, calibration, 0.4, 300, 250, sha256, "2026-01-31")
+    for name, content in {
+        "site.json": own.to_dict(),
+        "other.json": {**own.to_dict(), "model_sha256": "0" * 64},
+        "future.json": {**own.to_dict(), "format": 2},
+        "wrong.json": {**own.to_dict(), "threshold": 2},
+        "list.json": [],
+    }.items():
+        (folder / name).write_text(json.dumps(content))
+    (folder / "text.json").write_text("{")
+    for name, reason in {
+        "other.json": "made for another model (000000000000",
+        "future.json": "it is of format 2, this page reads 1",
+        "wrong.json": "not a site file",
+        "list.json": "not a site file",
+        "text.json": "not a site file",
+    }.items():
+        page.find("files").send_keys(str(folder / name))
+        page.wait(lambda name=name: page.text("status").startswith(f"{name}: "))
+        assert reason in page.text("status") and not page.find("site").is_displayed()
+        assert page.rows() == before
+
+    page.find("files").send_keys(str(folder / "site.json"))
+    page.wait(page.find("site").is_displayed)
+    assert page.text("whose") == (
+        f"Operating point of St. Ann, 2026-01-31: threshold {threshold:g}, chosen for a sensitivity of 0.8 on 300 "
+        "films of 250 patients."
+    )
+    assert page.text("threshold") == f"{threshold:.2f}"
+    model = load_model(folder / "release/cxr-distill.onnx")
+    verdicts = list(screen_files(films, model, site=own))
+    for row, verdict in zip(page.rows(), verdicts, strict=True):
+        assert row["decision"] == ("refused" if verdict.refused else verdict.decision)
+        assert verdict.refused or float(row["calibrated"]) == pytest.approx(verdict.p_calibrated, abs=0.01)
+    assert sum(row["decision"] == "pneumonia" for row in page.rows()) == 1
+    for row, verdict in zip(page.saved(), verdicts, strict=True):
+        assert verdict.refused or float(row["p_calibrated"]) == pytest.approx(verdict.p_calibrated, abs=0.01)
+    page.find("no-site").click()
+    assert page.rows() == before and not page.find("site").is_displayed()
 
 
 def test_no_request_left_for_another_place_and_the_browser_had_no_complaint(page: Page) -> None:

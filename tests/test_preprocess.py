@@ -14,9 +14,9 @@ from PIL import Image
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.data.archive import list_images, open_archive
-from cxr_distill.data.params import SplitCounts
 from cxr_distill.data.phantom import write_archive
 from cxr_distill.data.preprocess_params import PreprocessParams
+from cxr_distill.data.source import SplitCounts
 from cxr_distill.data.splits import read_archive
 from cxr_distill.films.pixels import decode
 

@@ -22,9 +22,9 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.films.pixels import squash
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.release.build import FP32, INT8, answer_all
-from cxr_distill.release.calibration import fit_temperature
 from cxr_distill.release.graph import Screener, to_onnx, with_facts
 from cxr_distill.release.strangers import ALTERED, ALTERED_UNSEEN, DRAWN, DRAWN_UNSEEN, alter_films, draw_strangers
+from cxr_distill.release.temperature import fit_temperature
 from cxr_distill.release.typicality import Typicality
 from cxr_distill.screen.facts import Facts, read_facts
 from cxr_distill.screen.session import Model
@@ -127,21 +127,35 @@ def test_the_wheel_screens_with_its_own_model(released: dict[str, bytes], tmp_pa
     required = [
         line.split()[1] for line in needs.splitlines() if line.startswith("Requires-Dist") and "extra" not in line
     ]
-    assert {name.split(">")[0] for name in required} == {"numpy", "onnxruntime", "pillow", "pydicom"}
+    assert {name.split(">")[0] for name in required} == {"jinja2", "numpy", "onnxruntime", "pillow", "pydicom", "tqdm"}
     content.extractall(tmp_path / "installed")
     Image.fromarray(chest()).save(tmp_path / "film.png")
     screen = "from cxr_distill.screen.command import main; sys.exit(main(sys.argv[1:]))"
     result = run_installed(tmp_path, screen, "--json", "--no-refuse", "film.png")
     assert result.returncode == 0 and 0 <= json.loads(result.stdout)["p_pneumonia"] <= 1
-    modules = [name.removesuffix(".py").replace("/", ".") for name in content.namelist() if name.endswith(".py")]
+    needs_an_extra = "cxr_distill/site/picture.py"
+    modules = [
+        name.removesuffix(".py").replace("/", ".")
+        for name in content.namelist()
+        if name.endswith(".py") and name != needs_an_extra
+    ]
     assert {"cxr_distill.base.files", "cxr_distill.films.pixels", "cxr_distill.screen.command"} <= set(modules)
+    for number in range(60):
+        folder = tmp_path / ("NORMAL", "PNEUMONIA")[number % 2]
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(chest(number)).save(folder / f"{number}.png")
+    evaluate = "from cxr_distill.site.command import main; sys.exit(main(sys.argv[1:]))"
+    result = run_installed(tmp_path, evaluate, ".", "-o", "evaluation")
+    assert result.returncode == 0 and "For a picture: pip install" in result.stdout, result.stderr
+    assert (tmp_path / "evaluation/report.md").exists() and not (tmp_path / "evaluation/evaluation.png").exists()
     result = run_installed(tmp_path, f"import {', '.join(modules)}".replace(".__init__", ""))
     assert result.returncode == 0, result.stderr
 
 
 def run_installed(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Python with the unpacked wheel in `folder`/installed, where only what it depends on can be imported."""
-    trained = ("torch", "torchvision", "lightning", "pandas", "scipy", "sklearn", "pydantic", "psutil", "safetensors")
+    trained = ("torch", "torchvision", "lightning", "pandas", "scipy", "sklearn", "pydantic", "psutil", "safetensors",
+               "matplotlib")  # fmt: skip
     hidden = f"import sys; sys.path.insert(0, 'installed'); sys.modules.update(dict.fromkeys({trained}))\n"
     command = [sys.executable, "-c", hidden + code, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)

@@ -25,20 +25,20 @@ from test_training import STUDENT, TEACHER, TRAIN
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
 from cxr_distill.data.archive import list_images, open_archive
-from cxr_distill.data.params import SplitCounts
 from cxr_distill.data.phantom import write_archive
+from cxr_distill.data.source import SplitCounts
 from cxr_distill.distill.losses import distillation_losses
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.evaluation.bootstrap import Estimate, mean_by_patient
 from cxr_distill.evaluation.geometry import geometry_model
-from cxr_distill.evaluation.metrics import Scored, calibration_error, expected_calibration_error
 from cxr_distill.evaluation.params import EvaluateParams
+from cxr_distill.evaluation.scores import Scored, calibration_error, expected_calibration_error
 from cxr_distill.films.pixels import squash
 from cxr_distill.nets.common.activation import activation_maps
 from cxr_distill.nets.common.views import network_input
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.teacher.network import build_teacher
-from cxr_distill.release.calibration import fit_temperature
+from cxr_distill.release.temperature import fit_temperature
 from cxr_distill.study.answers import questions
 from cxr_distill.study.answers.networks import (
     Network,
@@ -264,13 +264,14 @@ def test_the_answers_say_where_a_teacher_is_worth_it_and_which_size_is_enough(by
         "taught_by": "lungs",
     }
     found = worth_it(figures)
-    helped = ["residual_10k, lungs", "residual_4k, lungs", "residual_10k, lungs, against the tuned baseline",
-              "residual_4k, 50% of the labels"]  # fmt: skip
+    helped = ["residual_10k, teacher of lungs", "residual_4k, teacher of lungs",
+              "residual_10k, teacher of lungs, against the tuned baseline",
+              "residual_4k with 50% of the labels"]  # fmt: skip
     for place in ("test", "test_other_frame", "validation_other_frame"):
         assert found[place] == {
             "higher": helped,
-            "includes_zero": ["residual_4k, films"],
-            "lower": ["residual_4k, no views"],
+            "includes_zero": ["residual_4k, teacher of films"],
+            "lower": ["residual_4k without views"],
         }
     # Both are as good, so that the smaller one is enough; where it is not, the larger one is taken.
     choice = figures["size"]["choice"]
@@ -413,9 +414,9 @@ def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path)
     assert all_of_them["alone"] == figures["size"]["students"]["residual_4k"]["by_teacher"]["alone"]
     for each in (few, all_of_them, figures["regime"]["views"], figures["regime"]["no_views"]):
         check_difference(each["taught_minus_alone"], each["taught"], each["alone"])
-    cases = [["residual_10k, lungs"], ["residual_4k, films"], ["residual_4k, lungs"],
-             ["residual_10k, lungs, against the tuned baseline"], ["residual_4k, 50% of the labels"],
-             ["residual_4k, no views"]]  # fmt: skip
+    cases = [["residual_10k, teacher of lungs"], ["residual_4k, teacher of films"], ["residual_4k, teacher of lungs"],
+             ["residual_10k, teacher of lungs, against the tuned baseline"], ["residual_4k with 50% of the labels"],
+             ["residual_4k without views"]]  # fmt: skip
     for found in figures["is_a_teacher_worth_it"].values():
         assert sorted([case] for verdict in found.values() for case in verdict) == sorted(cases)
     for section in ("calibration", "operating_points", "subtypes", "shortcuts", "originals", "maps", "blog"):

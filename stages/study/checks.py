@@ -1,4 +1,4 @@
-"""What needs no network, how the main students treat originals of small copies, and where they look: study/checks/."""
+"""Baselines without a network, the effect of small copies, and the overlap of activation maps: study/checks/."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ def main() -> None:
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.examples import chosen_examples
     from cxr_distill.evaluation.frames import share_in_lungs, variants
-    from cxr_distill.evaluation.metrics import Scored
+    from cxr_distill.evaluation.scores import Scored
     from cxr_distill.nets.common.activation import activation_maps, enlarged
     from cxr_distill.nets.common.layers import load_weights
     from cxr_distill.nets.common.logits import predict_logits

@@ -1,1 +1,1 @@
-"""Where films come from: the archive from Kaggle or drawn, its entries, and the patient-wise splits."""
+"""Where films come from: an archive from Kaggle or of synthetic films, its entries, and the patient-wise splits."""

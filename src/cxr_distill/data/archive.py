@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import struct
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 from zipfile import BadZipFile, LargeZipFile, ZipFile, ZipInfo
@@ -20,6 +22,11 @@ from cxr_distill.base.errors import CxrError
 Converted = TypeVar("Converted")
 
 MAX_FILE_BYTES = 64 * 2**20
+
+FOLDER = "chest_xray"
+MANIFEST = f"{FOLDER}/films.csv"
+"""Only an archive of `cxr-pack` has it. Its columns: PACKED, and those that the user let travel."""
+PACKED = ("file", "patient", "subtype")
 
 # Only the first copy: the archive holds a second one under chest_xray/chest_xray/, and resource forks in __MACOSX/.
 _IMAGE = re.compile(r"chest_xray/(?P<file>(?P<folder>train|val|test)/(?P<label>NORMAL|PNEUMONIA)/(?P<name>[^/]+))")
@@ -50,7 +57,12 @@ def open_archive(path: Path) -> ZipFile:
 
 
 def list_images(archive: ZipFile, expected: dict[str, dict[str, int]]) -> list[Entry]:
-    """The images of the first copy, sorted by file. Raises CxrError for names or counts that do not fit."""
+    """The images of the first copy, sorted by file. Raises CxrError for names or counts that do not fit.
+
+    Those of an archive of `cxr-pack` are what its manifest says, whatever is expected.
+    """
+    if MANIFEST in archive.namelist():
+        return _packed(archive)
     entries: list[Entry] = []
     strange: list[str] = []
     for info in archive.infolist():
@@ -79,6 +91,26 @@ def list_images(archive: ZipFile, expected: dict[str, dict[str, int]]) -> list[E
     ]
     if wrong:
         raise CxrError(f"not the expected archive (data.expected_counts): {'; '.join(wrong)}")
+    return sorted(entries, key=lambda entry: entry.file)
+
+
+def _packed(archive: ZipFile) -> list[Entry]:
+    """The images that the manifest of `cxr-pack` names, sorted by file."""
+    try:
+        rows = list(csv.DictReader(StringIO(archive.read(MANIFEST).decode())))
+        films = {info.filename: info for info in archive.infolist() if info.filename != MANIFEST}
+        if strange := sorted(set(films) ^ {f"{FOLDER}/{row['file']}" for row in rows}):
+            raise CxrError(f"films and manifest of the archive differ: {'; '.join(map(repr, strange))}; pack it again")
+        if not all(row["subtype"] or "/NORMAL/" in row["file"] for row in rows):
+            raise CxrError("the archive has no subtypes; pack it from a table with a column subtype (bacterial, viral)")
+        entries = []
+        for row in rows:
+            folder, label, _ = row["file"].split("/")
+            subtype = row["subtype"] or "normal"
+            info = films[f"{FOLDER}/{row['file']}"]
+            entries.append(Entry(info, row["file"], folder, label, subtype, row["patient"], row["patient"]))
+    except (KeyError, ValueError, AttributeError, BadZipFile, csv.Error) as error:
+        raise CxrError(f"the manifest of the archive is damaged ({error}); pack it again") from error
     return sorted(entries, key=lambda entry: entry.file)
 
 

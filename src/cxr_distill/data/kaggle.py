@@ -1,8 +1,7 @@
-"""Get the archive: from Kaggle with its own client, or from a copy that one already has."""
+"""Get the archive from Kaggle, with its own client."""
 
 from __future__ import annotations
 
-import errno
 import io
 import shutil
 import time
@@ -10,14 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
-from zipfile import BadZipFile, ZipFile
 
 from pydantic import Field
-from tqdm import tqdm
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import whole_file
 from cxr_distill.base.params import Params, PositiveInt
+from cxr_distill.data.source import check_zip, disk_error
 
 RETRIES = 5
 LONGEST_WAIT = 120.0
@@ -30,41 +28,13 @@ class KaggleParams(Params):
     version: PositiveInt
 
 
-def copy_archive(source: Path, target: Path) -> None:
-    """Copy the zip at `source` to `target`, whole or not at all. Raises CxrError if it is missing or no zip."""
-    check_zip(source, advice="point CXR_ARCHIVE at the data set's zip")
-    size = source.stat().st_size
-    with (
-        _one_line_errors(source.name),
-        whole_file(target) as beside,
-        source.open("rb") as reader,
-        beside.open("wb") as writer,
-        tqdm(total=size, desc="copy archive", unit="B", unit_scale=True) as progress,
-    ):
-        while block := reader.read(1 << 20):
-            writer.write(block)
-            progress.update(len(block))
-
-
-def check_zip(path: Path, *, advice: str) -> None:
-    """Raises CxrError unless `path` is a zip whose directory can be read and which holds files."""
-    try:
-        with ZipFile(path) as archive:
-            if not archive.namelist():
-                raise BadZipFile("it is empty")
-    except FileNotFoundError:
-        raise CxrError(f"{path} does not exist; {advice}") from None
-    except (BadZipFile, OSError, ValueError) as error:
-        raise CxrError(f"{path} is not a whole zip ({error}); {advice}") from None
-
-
 def download_from_kaggle(
     dataset: str, target: Path, *, version: int, partial: Path, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Download `dataset` (owner/slug) at `version` to `target`.
 
     Bytes of a broken transfer wait in `partial`, from where the next call goes on. Credentials come from where
-    Kaggle's client looks for them; without any, the request is sent without. 429 and 5xx are tried RETRIES times
+    Kaggle's client looks for them; without credentials, the request is anonymous. 429 and 5xx are tried RETRIES times
     more, waiting twice as long each time or as long as the server asks. Raises CxrError.
     """
     folder = partial / f"{dataset.replace('/', '-')}-{version}"
@@ -140,6 +110,4 @@ def _one_line_errors(what: str) -> Iterator[None]:
             "or set CXR_ARCHIVE=/path/to.zip"
         ) from None
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise CxrError("the disk is full; the archive needs 5 GB while it is downloaded") from None
-        raise CxrError(f"cannot store the archive: {error.strerror or type(error).__name__}") from None
+        raise disk_error(error) from None

@@ -1,4 +1,4 @@
-"""Drawn chests in an archive with Kaggle's layout and its warts: for the demo and the tests, and synthetic throughout.
+"""Synthetic chests in an archive with Kaggle's layout and its irregularities, for the demo and the tests.
 
 Lungs, ribs, spine, heart, diaphragm and a side marker are drawn with their own proportions for every patient;
 pneumonia adds opacities of graded strength: one lobe for bacterial, a diffuse pattern in both lungs for viral. Some
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from cxr_distill.base.files import whole_file
 from cxr_distill.base.params import Fraction, Params, Seed
-from cxr_distill.data.params import SplitCounts
+from cxr_distill.data.source import SplitCounts
 
 Grid = NDArray[np.float64]
 

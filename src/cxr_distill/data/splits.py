@@ -13,9 +13,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from cxr_distill.base.classes import CLASSES
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
-from cxr_distill.data.archive import convert_images, list_images, open_archive
-from cxr_distill.data.params import SplitCounts
+from cxr_distill.data.archive import MANIFEST, convert_images, list_images, open_archive
 from cxr_distill.data.preprocess_params import PreprocessParams
+from cxr_distill.data.source import SplitCounts
 from cxr_distill.films.pixels import decode
 
 COLUMNS = ["file", "label", "subtype", "patient", "split", "width", "height", "mode", "sha256"]
@@ -26,10 +26,11 @@ def read_archive(
 ) -> tuple[pd.DataFrame, NDArray[Any], dict[str, Any]]:
     """Index (COLUMNS), grey uint8 pixels (N, S, S) in its order, and the summary for data/dataset.json.
 
-    Raises CxrError naming every file that is corrupt, empty, no image, too large, or has a twin of another class.
+    Raises CxrError naming every file that is corrupt, empty, no image, too large, or has a copy of another class.
     """
     with open_archive(path) as archive:
         entries = list_images(archive, expected.model_dump())
+        packed = MANIFEST in archive.namelist()
     decoded = convert_images(
         path, entries, lambda data, _: decode(data, size=params.image_size), desc="decode and resize"
     )
@@ -49,7 +50,8 @@ def read_archive(
     coarse = pd.Series([entry.coarse for entry in entries])
     index["split"] = assign_splits(index, coarse, fraction=params.validation_fraction, seed=params.seed)
     pixels = np.stack([image.pixels for image in decoded])
-    return index[COLUMNS], pixels, summarise(index, path, params.image_size)
+    summary = summarise(index, path, params.image_size)
+    return index[COLUMNS], pixels, {**summary, "packed": True} if packed else summary
 
 
 def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: float, seed: int) -> pd.Series[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +44,18 @@ def rounded(value: float) -> float:
 
 def patient_counts(patients: ArrayLike, *, resamples: int, seed: int) -> Floats:
     """(resamples, N): how often each image is drawn when as many patients are drawn, with replacement, as there are."""
+    return next(count_blocks(patients, resamples=resamples, seed=seed, block=resamples))
+
+
+def count_blocks(patients: ArrayLike, *, resamples: int, seed: int, block: int) -> Iterator[Floats]:
+    """The rows of `patient_counts`, `block` at a time: less memory for many images."""
     keys, patient = np.unique(np.asarray(patients), return_inverse=True)
-    draws = np.random.default_rng(seed).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=resamples)
-    counts: Floats = draws[:, patient].astype(np.float64)
-    return counts
+    random = np.random.default_rng(seed)
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        draws = random.multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=size)
+        counts: Floats = draws[:, patient].astype(np.float64)
+        yield counts
 
 
 def patient_resamples(labels: ArrayLike, patients: ArrayLike, *, resamples: int, seed: int) -> Floats:

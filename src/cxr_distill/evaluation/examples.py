@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cxr_distill.evaluation.figures import png
-from cxr_distill.evaluation.metrics import Scored, decisions
+from cxr_distill.evaluation.scores import Scored, decisions
 
 OUTCOMES = {
     "true positive": (1, True),

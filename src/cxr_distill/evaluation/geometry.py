@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxr_distill.evaluation.bootstrap import Floats
-from cxr_distill.evaluation.metrics import Ints
+from cxr_distill.evaluation.scores import Ints
 
 
 def geometry_model(numbers: Floats, labels: Ints, fitted: NDArray[np.bool_]) -> Floats:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cxr_distill.base.classes import CLASSES, p_pneumonia
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation.metrics import Scored
+from cxr_distill.evaluation.scores import Scored
 
 LOGITS = [f"logit_{name}" for name in CLASSES]
 OTHER_FRAME = "p_other_frame"

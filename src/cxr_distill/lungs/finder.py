@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ from tqdm import trange
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.lungs.params import LungParams
-from cxr_distill.nets.common.layers import Standardise
+from cxr_distill.nets.common.layers import Standardise, load_weights
 from cxr_distill.nets.common.params import ViewParams
 from cxr_distill.nets.common.views import draw_view, network_input
 from cxr_distill.training.sampling import shuffled_order
 
+SHIPPED = Path(__file__).parent / "finder.safetensors"
+"""models/lung_finder.safetensors of the committed run: a test compares them."""
 ENOUGH = 32
 REDUCED = 8
 """Channels of the last map: its cells keep their places, from which a linear layer reads the box."""
@@ -84,6 +87,22 @@ def train_finder(
             loss.backward()
             optimizer.step()
             schedule.step()
+    return net.eval()
+
+
+def shipped_finder(params: LungParams, *, side: int) -> nn.Module:
+    """The finder that was trained on Kaggle's data set, for archives without boxes.
+
+    Raises CxrError if `params.channels` or `side` are not those that it was trained with.
+    """
+    net = build_finder(params, side=side)
+    try:
+        load_weights(net, SHIPPED)
+    except CxrError:
+        raise CxrError(
+            "the archive has no boxes of the lungs, and the lung finder that this project ships is for other params; "
+            "set lungs.channels and preprocess.image_size as they were committed"
+        ) from None
     return net.eval()
 
 

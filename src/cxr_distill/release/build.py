@@ -12,19 +12,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cxr_distill.base.classes import CLASSES
-from cxr_distill.evaluation.metrics import (
-    THRESHOLD,
-    Scored,
-    decisions,
-    expected_calibration_error,
-    rounded,
-    weighted_auroc,
-)
-from cxr_distill.release.calibration import fit_temperature
+from cxr_distill.evaluation.bootstrap import rounded
+from cxr_distill.evaluation.scores import THRESHOLD, Scored, decisions, expected_calibration_error, weighted_auroc
 from cxr_distill.release.graph import Screener, to_onnx, with_facts
 from cxr_distill.release.int8 import quantise
 from cxr_distill.release.params import ReleaseParams
 from cxr_distill.release.strangers import ALTERED, ALTERED_UNSEEN, DRAWN, DRAWN_UNSEEN, alter_films, draw_strangers
+from cxr_distill.release.temperature import fit_temperature
 from cxr_distill.release.typicality import fit_typicality
 from cxr_distill.screen.facts import Facts
 from cxr_distill.screen.session import Answers, Model

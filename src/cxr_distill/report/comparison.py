@@ -36,7 +36,8 @@ def comparison_picture(evaluation: Mapping[str, Any], roc: pd.DataFrame, *, synt
     """PNG bytes: ROC of every model (`roc` from `roc_curves`), and metrics with 95% intervals."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     n = evaluation["comparison"]["n"]
-    figure.suptitle(f"SYNTHETIC chests, n = {n}" if synthetic else f"Official test split, n = {n}, threshold 0.5")
+    split = "Test patients" if "packed" in evaluation["dataset"] else "Official test split"
+    figure.suptitle(f"SYNTHETIC chests, n = {n}" if synthetic else f"{split}, n = {n}, threshold 0.5")
     curve, *metrics = figure.subplots(1, 4, width_ratios=(3, 2, 2, 2))
     names = list(evaluation["models"])
     for number, name in enumerate(names):

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from cxr_distill.evaluation.metrics import Scored
+from cxr_distill.evaluation.scores import Scored
 
 GRID = np.linspace(0, 1, 1001)
 TOLERANCE = 0.01

@@ -14,8 +14,9 @@ from sklearn.metrics import roc_auc_score
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.bootstrap import patient_resamples, rounded
 from cxr_distill.evaluation.geometry import geometry_model
-from cxr_distill.evaluation.metrics import IN_FRAMES, Scored, decisions, estimates
+from cxr_distill.evaluation.metrics import IN_FRAMES
 from cxr_distill.evaluation.predictions import LOGITS
+from cxr_distill.evaluation.scores import Scored, decisions, estimates
 
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0)
 MODELS = ("teacher", "baseline", "distilled")

@@ -20,20 +20,22 @@ from PIL import Image
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.films.pixels import MAX_PIXELS
-from cxr_distill.screen.session import load_model
+from cxr_distill.screen.session import Model, load_model
+from cxr_distill.screen.site_file import read_site
 from cxr_distill.screen.verdicts import Verdict, find_files, screen_files
 
 ALL_SCREENED, CANNOT_RUN, SOME_REFUSED, SOME_UNREADABLE, INTERRUPTED = 0, 2, 3, 4, 130
 EPILOG = """
 exit status:
   0    every file was screened
-  2    nothing was screened: wrong usage, no files, no model, or an output that cannot be written
+  2    stopped: wrong usage, no files, no model, or an output that cannot be written
   3    some files were refused, because they do not look like an upright frontal chest X-ray
   4    some files could not be read (and others may have been refused)
   130  interrupted
 
 No image leaves this computer. P is the network's probability of pneumonia. The calibrated probability assumes 50%
-prevalence. This is a research tool, not a medical device: its answers are not diagnoses.
+prevalence, or with --site the prevalence of that place. This is a research tool, not a medical device: its answers are
+not diagnoses.
 """
 PROGRESS_SECONDS = 5.0
 
@@ -41,12 +43,7 @@ PROGRESS_SECONDS = 5.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    warnings.simplefilter("ignore")  # of decoders; the verdicts say what matters
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this number, inside DICOM files too
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold bytes that are not text
+    quieten()
     try:
         return _screen(options)
     except CxrError as error:
@@ -83,15 +80,40 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="give every picture a probability, also one that is not like a chest X-ray",
     )
-    parser.add_argument("--int8", action="store_true", help="use the smaller model, with 8-bit arithmetic")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="use this released model, not the installed one")
+    add_model_options(parser)
+    parser.add_argument(
+        "--site", type=Path, metavar="FILE", help="use the operating point in this site.json, which cxr-evaluate writes"
+    )
     return parser
 
 
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which model to use; `chosen_model` reads the answer."""
+    parser.add_argument("--int8", action="store_true", help="use the smaller model, with 8-bit arithmetic")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="use this released model, not the installed one")
+
+
+def chosen_model(options: argparse.Namespace) -> Model:
+    """The model that the command line names, or the installed one. Raises CxrError."""
+    name = "cxr-distill-int8.onnx" if options.int8 else "cxr-distill.onnx"
+    return load_model(options.model or _installed_model(name))
+
+
+def quieten() -> None:
+    """Decoders say nothing, and file names that are not text can be printed."""
+    warnings.simplefilter("ignore")  # of decoders; the verdicts say what matters
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this number, inside DICOM files too
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _screen(options: argparse.Namespace) -> int:
-    model = load_model(
-        options.model or _installed_model("cxr-distill-int8.onnx" if options.int8 else "cxr-distill.onnx")
-    )
+    model = chosen_model(options)
+    site = read_site(options.site, model_sha256=model.sha256) if options.site else None
+    if site:
+        print(site.whose(), file=sys.stderr)
     files = list(find_files(options.paths))
     if not files:
         raise CxrError(f"no files in {', '.join(map(_printable, options.paths))}")
@@ -99,7 +121,7 @@ def _screen(options: argparse.Namespace) -> int:
         if options.heatmap:
             options.heatmap.mkdir(parents=True, exist_ok=True)
         with _table(options.csv) as table:
-            verdicts = screen_files(files, model, refuse=not options.no_refuse, heatmaps=options.heatmap)
+            verdicts = screen_files(files, model, refuse=not options.no_refuse, heatmaps=options.heatmap, site=site)
             return _report(verdicts, len(files), table, as_json=options.json)
     except BrokenPipeError:
         raise
@@ -112,7 +134,7 @@ def _installed_model(name: str) -> Path:
     for folder in (here.parent / "released", here.parents[2] / "release"):  # a wheel's, a checkout's
         if (folder / name).is_file():
             return folder / name
-    raise CxrError(f"this installation has no {name}; name a released model with --model")
+    raise CxrError(f"this installation has no {name}; give a released model with --model FILE")
 
 
 @contextmanager

@@ -43,7 +43,9 @@ def read_facts(text: str) -> Facts:
     try:
         values: dict[str, Any] = json.loads(text)
         if values.get("format") != FORMAT:
-            raise CxrError(f"the model is of format {values.get('format')!r}, this program reads {FORMAT}; update it")
+            raise CxrError(
+                f"the model is of format {values.get('format')!r}, this program reads {FORMAT}; update cxr-distill"
+            )
         return Facts(**{**values, "classes": tuple(values["classes"])})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CxrError(f"the model's metadata is damaged: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ class Model:
 
     def __init__(self, content: bytes, *, threads: int = 1) -> None:
         self.session = open_session(content, threads=threads)
+        self.sha256 = sha256(content).hexdigest()
         text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
             raise CxrError("an ONNX file, but not a released model of cxr-distill")

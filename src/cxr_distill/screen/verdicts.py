@@ -20,6 +20,7 @@ from cxr_distill.films.formats import read_film
 from cxr_distill.films.pixels import BadPicture, squash
 from cxr_distill.screen.heatmap import overlay, small_copy
 from cxr_distill.screen.session import Model
+from cxr_distill.screen.site_file import SiteFile
 
 BATCH = 8
 WORKERS = 2
@@ -68,10 +69,16 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def screen_files(
-    files: Sequence[Path], model: Model, *, refuse: bool = True, heatmaps: Path | None = None
+    files: Sequence[Path],
+    model: Model,
+    *,
+    refuse: bool = True,
+    heatmaps: Path | None = None,
+    site: SiteFile | None = None,
 ) -> Iterator[Verdict]:
     """A verdict for each of `files`, in order; overlays go into the folder `heatmaps`.
 
+    Decisions and calibrated probabilities are those of the operating point `site`, or without one the model's own.
     Without `refuse`, a picture that is not like a chest X-ray gets a probability too, and its verdict has the reason.
     """
     names = _overlay_names(files) if heatmaps else {}
@@ -89,7 +96,7 @@ def screen_files(
             elif not running:
                 return
             if len(running) == 2 or not batch:
-                for number, verdict, picture in _judge(running.popleft(), files, model, refuse):
+                for number, verdict, picture in _judge(running.popleft(), files, model, refuse, site):
                     if heatmaps and picture:
                         picture.save(heatmaps / names[number], "PNG")
                     yield verdict
@@ -102,7 +109,7 @@ def _read(file: Path, size: int, keep: bool) -> _Film | str:
         status = file.stat()
         if stat.S_ISDIR(status.st_mode):
             next(file.iterdir(), None)  # raises the reason if it cannot be listed
-            return "a link to a folder; to search it, name the link itself"
+            return "a link to a folder; to search it, give this path on the command line"
         if not stat.S_ISREG(status.st_mode):
             return "not a regular file"
         if status.st_size > MAX_BYTES:
@@ -118,7 +125,11 @@ def _read(file: Path, size: int, keep: bool) -> _Film | str:
 
 
 def _judge(
-    batch: list[tuple[int, Future[_Film | str]]], files: Sequence[Path], model: Model, refuse: bool
+    batch: list[tuple[int, Future[_Film | str]]],
+    files: Sequence[Path],
+    model: Model,
+    refuse: bool,
+    site: SiteFile | None,
 ) -> Iterator[tuple[int, Verdict, Image.Image | None]]:
     read = [(number, future.result()) for number, future in batch]
     films = [film for _, film in read if isinstance(film, _Film)]
@@ -135,8 +146,10 @@ def _judge(
         if reason and refuse:
             yield number, Verdict(file, refused=True, reason=reason), None
             continue
-        decision = "pneumonia" if p_pneumonia >= model.facts.threshold else "normal"
-        verdict = Verdict(file, _exact(p_pneumonia), _exact(p_calibrated), decision, reason=reason)
+        p, calibrated, threshold = _exact(p_pneumonia), _exact(p_calibrated), model.facts.threshold
+        if site:
+            calibrated, threshold = _exact(np.float32(site.calibration(p))), site.threshold
+        verdict = Verdict(file, p, calibrated, "pneumonia" if p >= threshold else "normal", reason=reason)
         yield number, verdict, overlay(film.picture, activation) if film.picture else None
 
 
@@ -152,7 +165,7 @@ def _why(pixels: NDArray[np.uint8], typicality: float, model: Model) -> str:
     if scores.max() >= model.facts.typicality_threshold:
         return list(remedies)[int(scores.argmax())]
     return (
-        f"not like a frontal chest X-ray: typicality {typicality:.2f}, {model.facts.typicality_threshold:.2f} is needed"
+        f"not like a frontal chest X-ray: typicality {typicality:.2f} is below {model.facts.typicality_threshold:.2f}"
     )
 
 

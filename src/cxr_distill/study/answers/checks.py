@@ -1,4 +1,4 @@
-"""What the main student and its teacher are worth beyond a ranking, and what they could use besides pneumonia."""
+"""Calibration, operating points and shortcuts of the main student and its teacher."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxr_distill.evaluation import metrics
+from cxr_distill.evaluation import metrics, scores
 from cxr_distill.evaluation.bootstrap import mean_by_patient, rounded
-from cxr_distill.evaluation.metrics import Scored, calibration_error, estimate
 from cxr_distill.evaluation.params import EvaluateParams
-from cxr_distill.release.calibration import fit_temperature
+from cxr_distill.evaluation.scores import Scored, calibration_error, estimate
+from cxr_distill.release.temperature import fit_temperature
 from cxr_distill.study.answers.networks import Figures, Network, Resampling, averaged, plain
 from cxr_distill.study.answers.statistics import auroc_within, brier, called_share, scaled, strata_of
 
@@ -58,11 +58,9 @@ def operating_points(models: Models, draws: Resampling) -> Figures:
     """The threshold of each network that reaches the wanted sensitivity on validation, and what it gives on test."""
     figures: Figures = {}
     for name, networks in models.items():
-        thresholds = [
-            metrics.threshold_for_sensitivity(n.validation, draws.params.sensitivity_target) for n in networks
-        ]
+        thresholds = [scores.threshold_for_sensitivity(n.validation, draws.params.sensitivity_target) for n in networks]
         each = [
-            metrics.estimates(network.test, draws.test, threshold=threshold)
+            scores.estimates(network.test, draws.test, threshold=threshold)
             for network, threshold in zip(networks, thresholds, strict=True)
         ]
         figures[name] = {
@@ -74,7 +72,7 @@ def operating_points(models: Models, draws: Resampling) -> Figures:
 
 def subtypes(models: Models, test_subtypes: NDArray[Any], draws: Resampling) -> Figures:
     """Sensitivity at 0.5 on test by kind of pneumonia."""
-    shares = {kind: called_share(test_subtypes == kind, metrics.THRESHOLD) for kind in PNEUMONIAS}
+    shares = {kind: called_share(test_subtypes == kind, scores.THRESHOLD) for kind in PNEUMONIAS}
     return {
         name: {
             kind: averaged([estimate(n.test, draws.test, share) for n in networks], draws)
@@ -95,7 +93,7 @@ def shortcuts(table: pd.DataFrame, models: Models, draws: Resampling, *, strata:
     scored |= {name: [network.test for network in networks] for name, networks in models.items()}
     return {
         "fitted_on": int(table["fitted"].sum()),
-        "without_a_network": {name: plain(metrics.estimates(one, draws.test)) for name, one in without.items()},
+        "without_a_network": {name: plain(scores.estimates(one, draws.test)) for name, one in without.items()},
         "strata": len(np.unique(stratum)),
         "auroc_within_strata": {
             name: averaged([estimate(one, draws.test, within) for one in each], draws) for name, each in scored.items()
@@ -137,7 +135,7 @@ def originals(table: pd.DataFrame, params: EvaluateParams) -> Figures:
 
 def maps(table: pd.DataFrame, distilled: Network, params: EvaluateParams) -> Figures:
     """Overlap of where two networks look, on the test images that the distilled student gets right and wrong."""
-    right = metrics.decisions(distilled.test) == distilled.test.labels
+    right = scores.decisions(distilled.test) == distilled.test.labels
     figures: Figures = {}
     for (one, other), rows in table.groupby(["one", "other"], sort=False):
         pair: Figures = {}

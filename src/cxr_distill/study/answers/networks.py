@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation import metrics
+from cxr_distill.evaluation import scores
 from cxr_distill.evaluation.bootstrap import Estimate, Floats, patient_resamples, rounded
-from cxr_distill.evaluation.metrics import IN_FRAMES, Scored
+from cxr_distill.evaluation.metrics import IN_FRAMES
 from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.evaluation.predictions import OTHER_FRAME, scored_split
+from cxr_distill.evaluation.scores import Scored
 from cxr_distill.study.answers.statistics import OverSeeds, over_seeds, seed_picks
 
 Figures = dict[str, Any]
 PLACES = {
-    "validation": tuple(metrics.METRICS),
+    "validation": tuple(scores.METRICS),
     "validation_other_frame": IN_FRAMES,
-    "test": tuple(metrics.METRICS),
+    "test": tuple(scores.METRICS),
     "test_other_frame": IN_FRAMES,
 }
 """Where a network is measured -> by which metrics; other_frame: see `evaluation.frames.variants`."""
@@ -103,7 +104,7 @@ def measured(networks: Sequence[Network], draws: Resampling) -> Measured:
     """PLACES over networks that differ in nothing but the seed."""
     found: Measured = {}
     for place, wanted in PLACES.items():
-        each = [metrics.estimates(getattr(network, place), draws.of(place)) for network in networks]
+        each = [scores.estimates(getattr(network, place), draws.of(place)) for network in networks]
         picks = draws.picks(len(networks), place=place)
         found[place] = {metric: over_seeds([one[metric] for one in each], picks) for metric in wanted}
     return found
@@ -133,7 +134,7 @@ def plain(drawn: Mapping[str, Estimate]) -> Figures:
 
 def one_network(network: Network, draws: Resampling) -> Figures:
     """PLACES of a single network, so that intervals are over patients alone."""
-    found = {place: metrics.estimates(getattr(network, place), draws.of(place)) for place in PLACES}
+    found = {place: scores.estimates(getattr(network, place), draws.of(place)) for place in PLACES}
     return {"parameters": network.parameters} | {
         place: plain({metric: found[place][metric] for metric in wanted}) for place, wanted in PLACES.items()
     }

@@ -127,7 +127,7 @@ def labels_figure(figures: Figures, *, synthetic: bool) -> Figure:
     left.set_xticks([each["share"] for each in shares], [f"{each['share']:.0%}" for each in shares])
     left.minorticks_off()
     left.set_title(labels["student"], fontsize=10)
-    left.legend(fontsize=8)
+    left.legend(fontsize=8, loc="lower right")
     gains = {f"{percent}% of the labels": each["taught_minus_alone"] for percent, each in labels["shares"].items()}
     gains |= {words: regime[key]["taught_minus_alone"] for key, words in (("views", "views"), ("no_views", "no views"))}
     _intervals(right, {name: each["test_other_frame"]["auroc"] for name, each in gains.items()}, zero=True)

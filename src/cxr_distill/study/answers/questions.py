@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_distill.evaluation import metrics
+from cxr_distill.evaluation import scores
 from cxr_distill.evaluation.bootstrap import Estimate, rounded
-from cxr_distill.evaluation.metrics import estimate
+from cxr_distill.evaluation.scores import estimate
 from cxr_distill.study.answers.networks import (
     Figures,
     Measured,
@@ -226,15 +226,15 @@ def blog(asked: Asked) -> Figures:
     for name, cell in cells.items():
         network, rate = asked.networks[name], "low" if cell.learning_rate == low else "high"
         matched = threshold_for_prevalence(network.validation)
-        for point, threshold in (("half", metrics.THRESHOLD), ("matched", matched)):
-            found[rate, cell.how, point] = metrics.estimates(network.test, asked.draws.test, threshold=threshold)
+        for point, threshold in (("half", scores.THRESHOLD), ("matched", matched)):
+            found[rate, cell.how, point] = scores.estimates(network.test, asked.draws.test, threshold=threshold)
         figures["cells"][name] = {
             "learning_rate": cell.learning_rate,
             "at_half": plain(found[rate, cell.how, "half"]),
             "prevalence_matched": {"threshold": rounded(matched), **plain(found[rate, cell.how, "matched"])},
         }
     figures["causes"] = {
-        cause: plain({metric: found[after][metric] - found[before][metric] for metric in metrics.METRICS})
+        cause: plain({metric: found[after][metric] - found[before][metric] for metric in scores.METRICS})
         for cause, (before, after) in CAUSES.items()
     }
     return figures

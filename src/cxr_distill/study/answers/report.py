@@ -14,6 +14,7 @@ from scipy.special import softmax
 from cxr_distill.base.templates import render
 from cxr_distill.evaluation.figures import svg
 from cxr_distill.study.answers import plots
+from cxr_distill.study.answers.questions import CAUSES
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -101,8 +102,11 @@ def _cell(figures: Figures, *, digits: int = 3) -> str:
 
 
 def _change(figures: Figures) -> str:
-    value, low, high = (round(figures[key], 3) + 0.0 for key in ("value", "low", "high"))  # no negative zero
-    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    numbers = [figures[key] for key in ("value", "low", "high")]
+    # Four digits where three would hide on which side of 0 a number is.
+    digits = 4 if any(number and abs(number) < 0.0005 for number in numbers) else 3
+    value, low, high = (f"{round(number, digits) + 0.0:+.{digits}f}" for number in numbers)  # no negative zero
+    return f"{value} [{low}, {high}]"
 
 
 def _sections(figures: Figures, source: Source) -> list[Section]:
@@ -166,10 +170,10 @@ def _reads(figures: Figures) -> Section:
             f"The four numbers of the lung box alone, without pixels, have AUROC "
             f"{_cell(figures['shortcuts']['without_a_network']['boxes']['auroc'])} on test. A network that reads the "
             "frame would fail elsewhere. So the student's views exchange frames in training, and every network is "
-            "scored on changed films too. One that reads the lungs stays where it is in another frame, and falls to "
-            "chance (0.5) where the lungs are greyed out.",
+            "scored on changed films too. A network that reads the lungs keeps its AUROC in another frame, and "
+            "falls to chance (0.5) where the lungs are greyed out.",
             f"Share of the evidence for pneumonia that lies in the box of the lungs, on test: {shares}. The box fills "
-            f"{inside['area']:.0%} of a film.",
+            f"{inside['area']:.0%} of a film: evidence that is spread evenly would give this share.",
         ],
         ["network", "films", *changes.values()],
         rows,
@@ -189,7 +193,7 @@ def _source(figures: Figures, source: Source) -> list[str]:
         "Brackets hold 95% intervals from resampling whole patients, and seeds too where a student has several "
         "(hierarchical bootstrap). Differences are paired by patient and by seed.",
         "Other frame: every film is mapped so that its lungs lie where those of a film of the other class lie. A "
-        "network that reads the place of the lungs instead of the lungs loses there.",
+        "network that reads the place of the lungs instead of the lungs scores lower there.",
         f"Weights of the main models, first 12 digits of their SHA-256: {weights}. The other networks were trained "
         f"with precision {source.trained['precision']} on {source.trained['processor']}.",
     ]
@@ -247,8 +251,8 @@ def _size(figures: Figures) -> list[Section]:
         Section(
             "Which size is enough?",
             [f"Of the students taught by a teacher of {figures['taught_by']}, {choice['best']} has the best AUROC on "
-             f"validation films in the other frame. Good enough is a mean of at least {choice['at_least']:.3f}, the "
-             f"lower end of its interval. The smallest of these: {choice['smallest']}.",
+             f"validation films in the other frame. A student is good enough if its mean is at least "
+             f"{choice['at_least']:.3f}, the lower end of that interval. The smallest of these: {choice['smallest']}.",
              *(["Milliseconds: median of one film on one thread, all outputs; reports/latency.md names the processor."]
                if timed else [])],
             ["student", "parameters", "MB, single precision", "MB, int8", *columns, "good enough"],
@@ -364,8 +368,9 @@ def _tuning(figures: Figures) -> list[Section]:
         Section(
             "A tuned baseline",
             [
-                f"{tuning['student']} alone, with {len(tuning['settings'])} settings: one seed each, chosen on "
-                f"validation films in the other frame, as alpha and temperature were. The best is: {tuning['best']}."
+                f"{tuning['student']} alone, with {len(tuning['settings'])} settings: one seed each, chosen by "
+                "log-loss on validation films in the other frame. (Alpha and temperature were chosen by AUROC, in both "
+                f"frames.) The best is: {tuning['best']}."
             ],
             ["setting", "validation log-loss, other frame", "95% interval of the gap to the best includes 0",
              "validation AUROC, other frame", "AUROC, other frame"],
@@ -388,7 +393,7 @@ def _blog(figures: Figures) -> Section:
         for point, words in thresholds
     ]
     rows += [
-        [f"change: {cause.replace('_', ' ')}", "", *(_change(each[m]) for m in METRICS)]
+        [f"change: {cause.replace('_', ' ')}", _from_to(cause), *(_change(each[m]) for m in METRICS)]
         for cause, each in figures["blog"]["causes"].items()
     ]
     text = [
@@ -397,12 +402,20 @@ def _blog(figures: Figures) -> Section:
         "best setting. The teacher's BatchNorm is in eval mode, as it should be, or in train mode, as the blog's code "
         "leaves it.",
         "Optimiser, schedule and the kept epoch are ours, since the blog does not show its own. Each row is one seed: "
-        "intervals are over patients alone. The second threshold calls as many validation images pneumonia as have it.",
+        "intervals are over patients alone. At the second threshold, the share of validation images called pneumonia "
+        "equals the share that have it.",
+        "Low and high are the two learning rates; eval and train are the mode of the teacher's BatchNorm. A "
+        "change has its two rows in the second column; *matched* is the second threshold.",
     ]
     return Section(
         "Why 72 became 86: the blog post taken apart", text, ["network or change", "threshold", *NAMES], rows,
         drawn=plots.blog_figure, caption="Each row changes one thing; right of the line it raises the metric.",
     )  # fmt: skip
+
+
+def _from_to(cause: str) -> str:
+    """`low, alone -> high, train`: the two rows that a change of the blog's recipe compares."""
+    return " -> ".join(f"{rate}, {how}{', matched' * (at == 'matched')}" for rate, how, at in CAUSES[cause])
 
 
 def _checks(figures: Figures) -> list[Section]:
@@ -449,8 +462,9 @@ def _checks(figures: Figures) -> list[Section]:
         Section(
             "Without a network",
             ["Logistic regression on width and height of the original files, on the box of the lungs, on thumbnails, "
-             f"and on histograms of oriented gradients. The size of {shortcuts['fitted_on']} train and validation "
-             "images is known. Below: the main student over its seeds, and its teacher.",
+             f"and on histograms of oriented gradients. Width and height are fitted on the {shortcuts['fitted_on']} "
+             "training and validation images whose original size is known, the box of the lungs on all of them. Below: "
+             "the main student over its seeds, and its teacher.",
              f"The last column compares images of similar width and height only, in {shortcuts['strata']} strata."],
             ["model", "accuracy", "AUROC", "AUROC within strata"], rows, drawn=plots.shortcuts_figure,
             caption="AUROC on all of test, and among images of similar width and height.",
@@ -464,7 +478,9 @@ def _checks(figures: Figures) -> list[Section]:
         ),
         Section("By kind of pneumonia", ["Sensitivity at 0.5."], ["model", "bacterial", "viral"], kinds),
         Section(
-            "Calibration", ["On test; the temperature is fitted on validation."],
+            "Calibration",
+            ["On test; the temperature is fitted on validation. Resampling raises ECE, so its interval can lie above "
+             "the value: compare intervals with intervals."],
             ["model", "temperature", "ECE", "ECE scaled", "Brier", "Brier scaled"], calibration,
             drawn=plots.reliability_figure,
             caption="On the diagonal, predicted and observed shares are equal. All seeds pooled.",
@@ -494,5 +510,5 @@ LIMITS = (
     "Few seeds make an interval over seeds too narrow: with five by about a tenth, with two by nearly a third.",
     "Alpha and temperature, and the setting of the tuned baseline, were each chosen with one seed of one student.",
     "All images are of children at one hospital: intervals are over its patients, not over hospitals.",
-    "A low overlap of maps does not make one of them wrong, and a high overlap does not make both right.",
+    "A low overlap of activation maps does not make one of them wrong, nor a high overlap both right.",
 )

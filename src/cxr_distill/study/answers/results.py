@@ -74,22 +74,22 @@ def worth_it(figures: Figures) -> dict[str, dict[str, list[str]]]:
     0, or includes it. A case is a student and a teacher, against the tuned baseline too, a share of labels, or no
     views."""
     cases = {
-        f"{student}, {pair.removesuffix('_minus_alone')}": each
+        f"{student}, teacher of {pair.removesuffix('_minus_alone')}": each
         for student, pairs in figures["size"]["differences"].items()
         for pair, each in pairs.items()
         if pair.endswith("_minus_alone")
     }
     kind = figures["taught_by"]
     cases |= {
-        f"{student}, {kind}, against the tuned baseline": each[f"{kind}_minus_tuned"]
+        f"{student}, teacher of {kind}, against the tuned baseline": each[f"{kind}_minus_tuned"]
         for student, each in figures["tuning"]["students"].items()
     }
     cases |= {
-        f"{figures['labels']['student']}, {percent}% of the labels": each["taught_minus_alone"]
+        f"{figures['labels']['student']} with {percent}% of the labels": each["taught_minus_alone"]
         for percent, each in figures["labels"]["shares"].items()
         if each["share"] < 1
     }
-    cases[f"{figures['regime']['student']}, no views"] = figures["regime"]["no_views"]["taught_minus_alone"]
+    cases[f"{figures['regime']['student']} without views"] = figures["regime"]["no_views"]["taught_minus_alone"]
     found: dict[str, dict[str, list[str]]] = {}
     for place in ("test", "test_other_frame", "validation_other_frame"):
         found[place] = {"higher": [], "includes_zero": [], "lower": []}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from cxr_distill.evaluation.bootstrap import DIGITS, Estimate, Floats, rounded
-from cxr_distill.evaluation.metrics import Scored, Statistic, weighted_auroc
+from cxr_distill.evaluation.scores import Scored, Statistic, weighted_auroc
 
 EPSILON = 1e-12  # keeps the logarithm of a probability finite
 

@@ -1,4 +1,4 @@
-"""What is reached without a network: image size, the box of the lungs, thumbnails, and oriented gradients."""
+"""Baselines without a network: image size, the box of the lungs, thumbnails, and oriented gradients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.bootstrap import Floats
 from cxr_distill.evaluation.geometry import geometry_model
-from cxr_distill.evaluation.metrics import Ints
+from cxr_distill.evaluation.scores import Ints
 
 THUMBNAIL = 16  # pixels of a side
 CELLS = 8  # cells of a side over which gradients are counted

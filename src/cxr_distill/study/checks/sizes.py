@@ -16,7 +16,7 @@ CALIBRATION = 16
 def released_files(student: nn.Module, *, size: int) -> dict[str, bytes]:
     """The ONNX files in single precision (`fp32`) and in `int8`, for images `size` x `size`.
 
-    The values of the weights change neither size nor speed, so that the student may be untrained.
+    The values of the weights hardly change size and speed, so that the student may be untrained.
     """
     graph = to_onnx(Screener(student, Typicality(size), 1.0), size=size)
     random = np.random.default_rng(0).integers(0, 256, (CALIBRATION, size, size), np.uint8)

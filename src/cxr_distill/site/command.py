@@ -1,0 +1,141 @@
+"""`cxr-evaluate`: how good a released model is on films with labels, on this machine. A research tool."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.files import write_bytes, write_json
+from cxr_distill.screen.command import CANNOT_RUN, INTERRUPTED, add_model_options, chosen_model, quieten
+from cxr_distill.screen.verdicts import Verdict, screen_files
+from cxr_distill.site.evaluate import evaluate_films
+from cxr_distill.site.labels import Labelled, read_labelled, with_headers
+from cxr_distill.site.report import report, summary
+
+EPILOG = """
+LABELS is a CSV table with the columns file and label (NORMAL, PNEUMONIA, 0 or 1), and if you have them patient and any
+others; or a folder with the folders NORMAL and PNEUMONIA. File names are relative to the table.
+
+The output folder gets report.md, evaluation.json, films.csv (one row per film: it has your file names), site.json (an
+operating point for `cxr-screen --site`), and with `pip install '.[report]'` the picture evaluation.png.
+
+No image leaves this computer. This is a research tool, not a medical device.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit status: 0 if the films were evaluated, else 2."""
+    options = _parser().parse_args(arguments)
+    quieten()
+    try:
+        _evaluate(options)
+    except CxrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return CANNOT_RUN
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cxr-evaluate",
+        description="Evaluate a released model on chest X-rays with labels.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("labels", type=Path, metavar="LABELS", help="a CSV table, or a folder with class folders")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", default=Path("evaluation"), help="where the results go (evaluation)"
+    )
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="also by the values of this column, or of DICOM headers: age (bands), sex, view, device; may be repeated",
+    )
+    parser.add_argument(
+        "--sensitivity", type=share, default=0.95, metavar="SHARE", help="choose a threshold for this one (0.95)"
+    )
+    parser.add_argument(
+        "--prevalence", type=share, metavar="SHARE", help="predictive values for this share of pneumonia (the films')"
+    )
+    parser.add_argument("--name", default="this site", help="whose operating point it is, for site.json")
+    add_model_options(parser)
+    return parser
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise ValueError
+    return value
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    model = chosen_model(options)
+    films = with_headers(read_labelled(options.labels), options.by)
+    if missing := [name for name in options.by if any(name not in film.columns for film in films)]:
+        raise CxrError(f"{options.labels} has no column {missing[0]!r}")
+    if not options.name.isprintable():
+        raise CxrError("--name must be one line of text")
+    screened = screen_files([film.file for film in films], model, refuse=False)
+    verdicts = list(tqdm(screened, total=len(films), desc="films", unit="film", disable=None))
+    result, site = evaluate_films(
+        films,
+        verdicts,
+        model,
+        by=options.by,
+        sensitivity=options.sensitivity,
+        prevalence=options.prevalence,
+        name=options.name,
+        date=datetime.now(UTC).astimezone().date().isoformat(),
+    )
+    out: Path = options.output
+    write_bytes(out / "report.md", report(result, site, own_prevalence=options.prevalence is not None).encode())
+    write_json(out / "evaluation.json", result)
+    write_bytes(out / "films.csv", _table(films, verdicts, options.by).encode(errors="backslashreplace"))
+    if site:
+        write_json(out / "site.json", site.to_dict())
+    drawn = _draw(out / "evaluation.png", films, verdicts, result)
+    print(summary(result, site))
+    print(f"\n{out}/report.md has all figures." + ("" if drawn else " For a picture: pip install '.[report]'"))
+
+
+def _table(films: Sequence[Labelled], verdicts: Sequence[Verdict], by: Sequence[str]) -> str:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "label", "p_pneumonia", "reason", *by])
+    for film, verdict in zip(films, verdicts, strict=True):
+        probability: Any = "" if verdict.p_pneumonia is None else verdict.p_pneumonia
+        cells = [film.columns[name] for name in by]
+        writer.writerow([film.file, film.label, probability, verdict.reason or "", *cells])
+    return text.getvalue()
+
+
+def _draw(path: Path, films: Sequence[Labelled], verdicts: Sequence[Verdict], result: dict[str, Any]) -> bool:
+    """Draw the picture if Matplotlib is installed."""
+    try:
+        from cxr_distill.site.picture import evaluation_picture
+    except ModuleNotFoundError:
+        return False
+    read = [(f.label, v.p_pneumonia) for f, v in zip(films, verdicts, strict=True) if not v.unreadable]
+    labels, probabilities = (np.array(column) for column in zip(*read, strict=True))
+    write_bytes(path, evaluation_picture(labels, probabilities, result))
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""How good a model is on labelled films: metrics with 95% intervals over patients, for all films and for groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_distill.evaluation.bootstrap import Estimate, Floats, count_blocks, mean_by_patient
+from cxr_distill.evaluation.scores import METRICS, Scored, Statistic, calibration_error, decisions
+
+RESAMPLES, SEED, BLOCK = 2000, 0, 100
+"""A block of resamples is in memory at a time: 8 MB for 10,000 films."""
+FEW = 10
+"""Patients with pneumonia, and without; with fewer of either, a group has no figures."""
+
+Figure = dict[str, float]
+"""value, low, high."""
+
+
+def statistics(*, threshold: float, prevalence: float | None) -> dict[str, Statistic]:
+    """Name -> metric (B,) under weights (B, N); predictive values at `prevalence`, or at that of the films."""
+    named: dict[str, Statistic] = {name: partial(metric, threshold=threshold) for name, metric in METRICS.items()}
+    return named | {
+        "ppv": partial(_predictive_value, threshold=threshold, prevalence=prevalence, positive=True),
+        "npv": partial(_predictive_value, threshold=threshold, prevalence=prevalence, positive=False),
+        "ece": calibration_error,
+        "brier": _brier,
+    }
+
+
+def _predictive_value(
+    scored: Scored, weights: Floats, *, threshold: float, prevalence: float | None, positive: bool
+) -> Floats:
+    """Share of films that have what they are called, by Bayes' theorem; NaN where none is called so."""
+    called, ill = decisions(scored, threshold), scored.labels == 1
+    ills, wells = weights @ ill, weights @ ~ill
+    share: Floats | float = ills / (ills + wells) if prevalence is None else prevalence
+    right = share * (weights @ (called & ill)) / ills
+    wrong = (1 - share) * (weights @ (called & ~ill)) / wells
+    if not positive:
+        right, wrong = (1 - share) - wrong, share - right
+    value: Floats = right / (right + wrong)
+    return value
+
+
+def _brier(scored: Scored, weights: Floats) -> Floats:
+    errors = (scored.probabilities - scored.labels) ** 2
+    mean: Floats = (weights @ errors) / weights.sum(axis=1)
+    return mean
+
+
+def count_patients(scored: Scored) -> dict[str, int]:
+    """Films, patients, and patients with a film of each class."""
+    of_class = [len(np.unique(scored.patients[scored.labels == label])) for label in (0, 1)]
+    return {
+        "films": len(scored.labels),
+        "patients": len(np.unique(scored.patients)),
+        "patients_normal": of_class[0],
+        "patients_pneumonia": of_class[1],
+    }
+
+
+def measure(scored: Scored, named: Mapping[str, Statistic]) -> dict[str, Figure | None]:
+    """Each statistic with its 95% interval from a bootstrap over patients; None where it cannot be calculated."""
+    resampled: dict[str, list[Floats]] = {name: [] for name in named}
+    ones = np.ones((1, len(scored.labels)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = {name: float(statistic(scored, ones)[0]) for name, statistic in named.items()}
+        for weights in count_blocks(scored.patients, resamples=RESAMPLES, seed=SEED, block=BLOCK):
+            ill = weights @ scored.labels
+            usable = weights[(ill > 0) & (ill < weights.sum(axis=1))]
+            for name, statistic in named.items():
+                resampled[name].append(statistic(scored, usable))
+    return {name: _figure(values[name], np.concatenate(parts)) for name, parts in resampled.items()}
+
+
+def _figure(value: float, resamples: Floats) -> Figure | None:
+    finite = resamples[np.isfinite(resamples)]
+    if not np.isfinite(value) or 2 * len(finite) < RESAMPLES:
+        return None
+    return Estimate(value, finite).summary()
+
+
+def measure_groups(
+    scored: Scored, named: Mapping[str, Statistic], columns: Mapping[str, Sequence[str]], *, threshold: float
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Column -> its value in words -> counts, and `figures`, which are None where a group is too small to say.
+
+    A group of one class has a sensitivity or a specificity, and no other figure.
+    """
+    decided = decisions(scored, threshold)
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    for column, cells in columns.items():
+        values = np.array(cells)
+        groups[column] = {
+            str(value) or "(empty)": _group(scored, values == value, decided, named) for value in sorted(set(cells))
+        }
+    return groups
+
+
+def _group(
+    scored: Scored, rows: NDArray[np.bool_], decided: NDArray[np.bool_], named: Mapping[str, Statistic]
+) -> dict[str, Any]:
+    labels, probabilities, patients = scored.labels[rows], scored.probabilities[rows], scored.patients[rows]
+    ill, well = (len(np.unique(patients[labels == label])) for label in (1, 0))
+    counts = {"films": int(rows.sum()), "patients_pneumonia": ill, "patients_normal": well}
+    if min(ill, well) == 0 and max(ill, well) >= FEW:
+        right = (decided[rows] == labels).astype(np.float64)
+        share = mean_by_patient(right, patients, resamples=RESAMPLES, seed=SEED).summary()
+        known = "sensitivity" if ill else "specificity"
+        return {**counts, "figures": {name: share if name == known else None for name in named}}
+    if min(ill, well) < FEW:
+        return {**counts, "figures": None}
+    return {**counts, "figures": measure(Scored(labels, probabilities, patients), named)}

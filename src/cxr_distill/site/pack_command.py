@@ -1,0 +1,85 @@
+"""`cxr-pack`: films with labels as one archive for the pipeline, without anything else that names a patient."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.films.header import FACTS
+from cxr_distill.screen.command import CANNOT_RUN, INTERRUPTED, quieten
+from cxr_distill.site.command import share
+from cxr_distill.site.labels import read_labelled, with_headers
+from cxr_distill.site.pack import Packed, pack, read_key
+
+EPILOG = """
+LABELS is a CSV table with the columns file and label (NORMAL, PNEUMONIA, 0 or 1), and if you have them patient, subtype
+(bacterial, viral) and split (train, val, test); or a folder with the folders NORMAL and PNEUMONIA.
+
+The archive holds grey pictures at full size and a manifest. DICOM headers and file names do not travel. Patients become
+keyed hashes; the key lies beside the archive, and whoever has it can recognise a patient: keep it. Text that is burned
+into the pixels is NOT removed.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit status: 0 if the archive was written, else 2."""
+    options = _parser().parse_args(arguments)
+    quieten()
+    try:
+        _pack(options)
+    except CxrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return CANNOT_RUN
+    except KeyboardInterrupt:
+        print("interrupted; no archive was written", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cxr-pack",
+        description="Pack chest X-rays with labels into one archive for the pipeline.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("labels", type=Path, metavar="LABELS", help="a CSV table, or a folder with class folders")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="the archive: films.zip")
+    parser.add_argument(
+        "--keep", action="append", default=[], metavar="COLUMN",
+        help="a column that travels; of DICOM headers: age (bands), sex, view, device; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the key of the hashes (FILE.key beside the archive)")
+    parser.add_argument(
+        "--test", type=share, default=0.2, metavar="SHARE", help="of the patients, if the table has no split (0.2)"
+    )
+    return parser
+
+
+def _pack(options: argparse.Namespace) -> None:
+    films = with_headers(read_labelled(options.labels), options.keep)
+    unknown = [name for name in options.keep if any(name not in film.columns for film in films)]
+    if unknown:
+        raise CxrError(f"{options.labels} has no column {unknown[0]!r}, and DICOM headers are asked for {FACTS}")
+    output: Path = options.output
+    key = read_key(options.key or output.with_suffix(".key"), output)
+    packed = pack(films, output, key=key, keep=options.keep, test_share=options.test)
+    print(_summary(packed, output, named=all(film.patient is not None for film in films)))
+
+
+def _summary(packed: Packed, output: Path, *, named: bool) -> str:
+    lines = [f"{output}: {packed.films:,} films of {packed.patients:,} patients; SHA-256 {packed.sha256}"]
+    lines += [f"  {place}: {count:,}" for place, count in packed.counts.items()]
+    if packed.copies:
+        lines.append(f"{packed.copies:,} exact copies were left out.")
+    if not named:
+        lines.append("Films without a patient count as a patient each. If patients have several films, add the column.")
+    lines.append("Text burned into the pixels was not removed. Look at the films before they go anywhere.")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
