@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile, ZipFile
 
-from tqdm import tqdm
-
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import whole_file
 from cxr_distill.base.params import Params, PositiveInt
@@ -41,6 +39,8 @@ class DataParams(Params):
 
 def copy_archive(source: Path, target: Path) -> None:
     """Copy the zip at `source` to `target`, whole or not at all. Raises CxrError if it is missing or no zip."""
+    from tqdm import tqdm  # not with the parameters, which each stage reads before it imports anything large
+
     check_zip(source, advice="point CXR_ARCHIVE at the data set's zip")
     try:
         with (
