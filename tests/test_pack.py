@@ -24,6 +24,7 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.data.archive import MANIFEST, list_images, open_archive, read_entry
 from cxr_distill.films.formats import read_film
 from cxr_distill.films.pixels import decode
+from cxr_distill.screen.command import CANNOT_RUN
 from cxr_distill.site import pack_command
 from demo.workspace import changes, environment, make_workspace, merge
 
@@ -179,7 +180,7 @@ def test_a_bad_table_is_one_line_and_leaves_no_archive(
         (films / f"copy of {number}.dcm").write_bytes((films / f"{number}.dcm").read_bytes())
     table, expected = BAD[name]
     status, said, err = run(capsys, write_table(films / "bad.csv", table), "-o", tmp_path / "a.zip")
-    assert status == pack_command.CANNOT_RUN and said == ""
+    assert status == CANNOT_RUN and said == ""
     last = err.splitlines()[-1]
     assert last.startswith("error: ") and expected.lower() in last.lower()
     assert not list(tmp_path.glob("*.zip*")) and not list(tmp_path.glob(".*"))
@@ -204,7 +205,7 @@ def test_keys_that_are_lost_or_wrong_are_one_line_and_change_nothing(
         if content is not None:
             key.write_text(content)
         status, _, err = run(capsys, labels, "-o", archive)
-        assert status == pack_command.CANNOT_RUN and expected in err and archive.read_bytes() == before
+        assert status == CANNOT_RUN and expected in err and archive.read_bytes() == before
     key.unlink()
     key.mkdir()
     assert "cannot read" in run(capsys, labels, "-o", archive)[2]

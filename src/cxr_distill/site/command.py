@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -36,9 +36,14 @@ No image leaves this computer. This is a research tool, not a medical device.
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status: 0 if the films were evaluated, else 2."""
     options = _parser().parse_args(arguments)
+    return finished(lambda: _evaluate(options))
+
+
+def finished(action: Callable[[], None]) -> int:
+    """The exit status of a command: 0 if `action` ended, else one line on stderr that says why not."""
     quieten()
     try:
-        _evaluate(options)
+        action()
     except CxrError as error:
         print(f"error: {error}", file=sys.stderr)
         return CANNOT_RUN

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation.scores import Scored, decisions, threshold_for_sensitivity
+from cxr_distill.evaluation.scores import Scored, threshold_for_sensitivity
 from cxr_distill.screen.site_file import Calibration, log_odds
 from cxr_distill.site.measure import SEED
 
@@ -62,8 +62,3 @@ def fit_calibration(scored: Scored) -> Calibration:
     if slope <= 0:
         raise CxrError("on these films a higher P does not mean more pneumonia; are the labels exchanged?")
     return Calibration(slope=slope, intercept=intercept)
-
-
-def called_pneumonia(scored: Scored, threshold: float) -> int:
-    """How many films are called pneumonia."""
-    return int(decisions(scored, threshold).sum())

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.films.header import FACTS
-from cxr_distill.screen.command import CANNOT_RUN, INTERRUPTED, quieten
-from cxr_distill.site.command import share
+from cxr_distill.site.command import finished, share
 from cxr_distill.site.labels import read_labelled, with_headers
 from cxr_distill.site.pack import Packed, pack, read_key
 
@@ -27,16 +26,7 @@ into the pixels is NOT removed.
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status: 0 if the archive was written, else 2."""
     options = _parser().parse_args(arguments)
-    quieten()
-    try:
-        _pack(options)
-    except CxrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return CANNOT_RUN
-    except KeyboardInterrupt:
-        print("interrupted; no archive was written", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    return finished(lambda: _pack(options))
 
 
 def _parser() -> argparse.ArgumentParser:
