@@ -50,7 +50,7 @@ function run({ session, image_size: size }, pictures) {
   return session.run({ image: new ort.Tensor("float32", levels, [pictures.length, size, size]) });
 }
 
-/** Why a picture is not typical: turned, upside down, a negative, or another kind of picture. */
+/** Why a picture is not typical: turned, upside down, a negative, no chest film, or one of another kind. */
 async function why(model, pixels, typicality) {
   const last = model.image_size - 1;
   const from = (place) => pixels.map((_, at) => pixels[place(Math.trunc(at / (last + 1)), at % (last + 1))]);
@@ -64,8 +64,10 @@ async function why(model, pixels, typicality) {
   const scores = [...(await run(model, Object.values(remedies))).typicality.data];
   const best = Math.max(...scores);
   if (best >= model.typicality_threshold) return Object.keys(remedies)[scores.indexOf(best)];
-  const needed = model.typicality_threshold.toFixed(2);
-  return `not like a frontal chest X-ray: typicality ${typicality.toFixed(2)} is below ${needed}`;
+  const film = typicality >= model.chest_threshold;
+  const what = film ? "a film unlike those that the model learned from" : "not like a frontal chest X-ray";
+  const needed = (film ? model.typicality_threshold : model.chest_threshold).toFixed(2);
+  return `${what}: typicality ${typicality.toFixed(2)} is below ${needed}`;
 }
 
 async function fetchBytes(file, progress) {

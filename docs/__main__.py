@@ -25,6 +25,7 @@ PLACES: dict[str, Callable[[], str]] = {
     "seeds": lambda: figures.seeds_table(figures.read_results(STUDY)),
     "released": lambda: figures.released(figures.read_results(STUDY), figures.read_results(EVALUATION)),
     "study": lambda: figures.study_answers(figures.read_results(STUDY)),
+    "site": lambda: figures.at_site(figures.read_results(STUDY)),
     "reads": lambda: figures.reads(figures.read_results(EVALUATION)),
     "rooms": architecture.room_table,
 }

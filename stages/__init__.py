@@ -15,16 +15,30 @@ from collections.abc import Callable
 from hashlib import md5
 from pathlib import Path
 from threading import Thread
+from types import TracebackType
 from typing import Any, NoReturn
 
 import psutil
 import yaml
 
+INTERRUPTED = "interrupted; `dvc repro` goes on"
+
+
+def _one_line_if_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    # Ctrl-C while a stage still imports its modules, before `run` is there to catch it.
+    if issubclass(kind, KeyboardInterrupt):
+        print(f"error: {INTERRUPTED}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _one_line_if_interrupted
+
 # DVC runs experiments in temporary copies; an installed cxr_distill would shadow the copy's own code.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from cxr_distill.base.errors import CxrError
-from cxr_distill.base.params import ParamsT, parse
+from cxr_distill.base.errors import CxrError  # noqa: E402
+from cxr_distill.base.params import ParamsT, parse  # noqa: E402
 
 # Addresses, not memory. The committed sizes need 4.4 GiB; PyTorch's CUDA build maps most of it when it is imported.
 ADDRESS_SPACE = 5 << 30
@@ -34,6 +48,7 @@ NO_MEMORY = (
 _SAY_NO_MEMORY = b"\nerror: out of memory; close other programs or make batch_size or image_size smaller\n"
 
 PARAMS = Path("params.yaml")
+STARTS = ("nothing", "release")
 RESUME, FINISHED = Path(".resume"), "finished"
 
 # A thread of PyTorch spins while it waits for its next piece of work. A shorter spin leaves the core to other programs:
@@ -49,6 +64,14 @@ def load_params(section: str, kind: type[ParamsT], *, path: Path = PARAMS) -> Pa
 def synthetic_data(*, path: Path = PARAMS) -> bool:
     """Whether the films are drawn, so that every figure must say so."""
     return bool(read_section("data.source", path=path) == "phantom")
+
+
+def start_of_students(*, path: Path = PARAMS) -> str:
+    """`start`: the module of cxr_distill.start that gives a student its first weights. Raises CxrError if none does."""
+    start = read_section("start", path=path)
+    if start not in STARTS:
+        raise CxrError(f"start: {start!r} is not one of {', '.join(STARTS)}")
+    return str(start)
 
 
 def read_section(section: str, *, path: Path = PARAMS) -> Any:
@@ -92,7 +115,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         _enough_address_space()
         main()
     except KeyboardInterrupt:
-        _stop("interrupted; `dvc repro` goes on", status=130)
+        _stop(INTERRUPTED, status=130)
     except Exception as error:
         if _no_memory(error):
             os.write(2, _SAY_NO_MEMORY)  # ready-made: there may be no memory to make it

@@ -18,7 +18,8 @@ def main() -> None:
         raise CxrError("name one model: python -m stages.evaluate teacher|baseline|distilled|<param set>")
     name = sys.argv[1]
     params = load_params("evaluate", EvaluateParams)
-    teacher, student = load_params("teacher", TeacherParams), load_params("student", StudentParams)
+    student = load_params("student", StudentParams)
+    teacher = load_params("teacher", TeacherParams).model_copy(update={"pretrained": False})
     folder = Path("models") if name in ("teacher", "baseline", "distilled") else Path("models/sets")
     weights = folder / f"{name}.safetensors"
 
@@ -28,6 +29,7 @@ def main() -> None:
 
     from cxr_distill.base.classes import p_pneumonia
     from cxr_distill.base.files import file_sha256, write_bytes, write_json, write_table
+    from cxr_distill.base.labels import class_names
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation import bootstrap, metrics, scores
@@ -38,15 +40,15 @@ def main() -> None:
     from cxr_distill.nets.common.layers import count_parameters, load_weights, read_trained
     from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.nets.student.network import build_student
-    from cxr_distill.nets.teacher.network import load_teacher
+    from cxr_distill.nets.teacher.network import build_teacher
 
-    sees = "film"
-    if name == "teacher":
-        net, sees = load_teacher(teacher, weights), teacher.sees
-    else:
-        net = build_student(student)
-        load_weights(net, weights)
     index = read_index(Path("data/index.csv"))
+    classes = class_names(index["subtype"])
+    if name == "teacher":
+        net, sees = build_teacher(teacher, classes=len(classes)), teacher.sees
+    else:
+        net, sees = build_student(student, classes=len(classes)), "film"
+    load_weights(net, weights)
     images, tables, variants_of, activation = {}, [], {}, {}
     for split in ("val", "test"):
         tensors, _ = read_tensors(Path(f"data/{sees}/{split}.safetensors"))

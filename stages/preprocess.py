@@ -11,13 +11,13 @@ def main() -> None:
     params = load_params("preprocess", PreprocessParams)
     expected = load_params("data", DataParams).expected_counts
 
-    from cxr_distill.base.classes import CLASSES
     from cxr_distill.base.files import write_json, write_table
+    from cxr_distill.base.labels import class_names
     from cxr_distill.base.tensors import write_tensors
     from cxr_distill.data.splits import read_archive
 
     index, pixels, summary = read_archive(Path("data/raw/chest-xray-pneumonia.zip"), params, expected)
-    labels = index["subtype"].map(CLASSES.index).to_numpy("uint8")
+    labels = index["subtype"].map(class_names(index["subtype"]).index).to_numpy("uint8")
     for split in ("train", "val", "test"):
         rows = (index["split"] == split).to_numpy()
         write_tensors(Path(f"data/tensors/{split}.safetensors"), {"images": pixels[rows], "labels": labels[rows]})

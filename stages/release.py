@@ -20,6 +20,7 @@ def main() -> None:
 
     from cxr_distill.base.classes import p_pneumonia
     from cxr_distill.base.files import file_sha256, write_bytes, write_json
+    from cxr_distill.base.labels import class_names
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.scores import Scored
@@ -29,12 +30,13 @@ def main() -> None:
     from cxr_distill.release.build import check_release, make_release
     from cxr_distill.release.card import model_card
 
-    net = build_student(student)
+    index = read_index(Path("data/index.csv"))
+    classes = class_names(index["subtype"])
+    net = build_student(student, classes=len(classes))
     load_weights(net, WEIGHTS)
     images = {
         split: read_tensors(Path(f"data/film/{split}.safetensors"))[0]["images"] for split in ("train", "val", "test")
     }
-    index = read_index(Path("data/index.csv"))
 
     def scored(split: str) -> Scored:
         rows = index[index.split == split]
@@ -49,6 +51,7 @@ def main() -> None:
         images["val"],
         scored("val"),
         params,
+        classes=classes,
         dataset_sha256=dataset["archive_sha256"],
         weights_sha256=file_sha256(WEIGHTS),
     )

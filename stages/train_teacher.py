@@ -16,6 +16,7 @@ def main() -> None:
     trainer = load_params("trainer", TrainerParams)
 
     from cxr_distill.base.files import write_table
+    from cxr_distill.base.labels import count_classes
     from cxr_distill.nets.common.layers import write_weights
     from cxr_distill.nets.common.precision import trained_with
     from cxr_distill.nets.teacher.network import build_teacher
@@ -24,7 +25,7 @@ def main() -> None:
     from cxr_distill.training.task import CrossEntropyTask
 
     train, val = (read_images(Path(f"data/{params.sees}/{split}.safetensors")) for split in ("train", "val"))
-    task = CrossEntropyTask(build_teacher(params), params)
+    task = CrossEntropyTask(build_teacher(params, classes=count_classes(train.labels)), params)
     history = fit(task, train, val, views, balance, trainer, resume=resume_folder("teacher"), low_memory=True)
     write_weights(task.net, WEIGHTS, trained=trained_with(trainer))
     write_table(Path("plots/history/teacher.csv"), history)

@@ -106,7 +106,7 @@ def drawn_student(drawn_tensors: NDArray[np.uint8]) -> Callable[[str], Any]:
 @pytest.fixture(scope="session")
 def released(drawn_student: Callable[[str], Any], drawn_tensors: NDArray[np.uint8]) -> dict[str, bytes]:
     """The files of a release of such a student."""
-    from cxr_distill.base.classes import p_pneumonia
+    from cxr_distill.base.classes import CLASSES, p_pneumonia
     from cxr_distill.evaluation.scores import Scored
     from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.release.build import make_release
@@ -117,5 +117,6 @@ def released(drawn_student: Callable[[str], Any], drawn_tensors: NDArray[np.uint
     labels = (np.arange(180, 240) % 3 > 0).astype(np.int64)
     predicted = Scored(labels, p_pneumonia(predict_logits(student, val)), np.arange(60))
     params = ReleaseParams(refused=0.019, calibration_images=16, strangers=2, seed=0)
-    files, _ = make_release(student, train, val, predicted, params, dataset_sha256="data", weights_sha256="weights")
+    hashes = {"dataset_sha256": "data", "weights_sha256": "weights"}
+    files, _ = make_release(student, train, val, predicted, params, classes=CLASSES, **hashes)
     return files

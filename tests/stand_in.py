@@ -12,12 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 SIZE = 96
 DARK = 156  # grey levels; drawn films are about as often lighter as darker
 METADATA = {
-    "format": 1,
+    "format": 2,
     "image_size": SIZE,
     "classes": ["normal", "bacterial", "viral"],
     "threshold": 0.5,
     "temperature": 2.0,
     "typicality_threshold": 20.0,
+    "chest_threshold": 10.0,
     "preprocessing": "grey, squashed",
     "dataset_sha256": "0" * 64,
     "weights_sha256": "1" * 64,

@@ -47,6 +47,7 @@ from cxr_distill.study.plan.jobs import LONGEST, Base, jobs_of, no_views
 from cxr_distill.study.plan.labels import labelled_films
 from cxr_distill.study.plan.matrix import Main, Student, Teacher, by_seed, cells_of, main_student
 from cxr_distill.study.plan.settings import Job, StudentSetting, TeacherSetting
+from cxr_distill.study.plan.site import SiteRows, in_order, site_rows
 from cxr_distill.training.data import Images
 
 OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")
@@ -68,6 +69,7 @@ QUESTIONS: dict[str, Any] = {
     "regime": {"student": "small", "seeds": 2},
     "grid": {"student": "small", "alpha": [0.5, 0.9], "temperature": [4.0]},
     "tuning": {"student": "small", "settings": [{"epochs": 3}], "chosen": {"epochs": 3}, "students": ["main"]},
+    "site": {"films": [20], "seeds": 2, "learning_rate": 1e-4},
     "blog": {
         "student": "small",
         "learning_rates": [1e-5, 1e-3],
@@ -94,7 +96,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
     every = jobs_of(cells_of(study, MAIN), study, BASE)
     names = ("size_small_alone_1", "size_small_films_0", "size_small_lungs_0", "labels_50_alone_0",
              "labels_50_taught_0", "regime_taught_0", "blog_high_train", "teacher_films", "teacher_labels_50",
-             "teacher_whole")  # fmt: skip
+             "teacher_whole", "site_release", "site_20_nothing_0", "site_20_release_0")  # fmt: skip
     return {name: every[name] for name in names}
 
 
@@ -118,7 +120,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     write_tensors(folder / "soft_targets", {"logits": logits})
     write_weights(build_teacher(TEACHER), folder / "teacher")
     files = {sees: {split: input_of(folder / f"{sees}_{split}") for split in FILMS} for sees in ("film", "lungs")}
-    return Inputs(files, input_of(folder / "soft_targets"), input_of(folder / "teacher"), {0.5: LABELLED})
+    part = np.arange(sum(len(FILMS[split].labels) for split in ("train", "val"))) % 6
+    site = {0: SiteRows(part < 2, part == 2, part == 5), 20: SiteRows(part == 3, part == 4, part == 5)}
+    return Inputs(files, input_of(folder / "soft_targets"), input_of(folder / "teacher"), {0.5: LABELLED}, site)
 
 
 def dask(*command: str) -> subprocess.Popen[bytes]:
@@ -191,13 +195,13 @@ def test_one_changed_cell_trains_one_and_a_damaged_file_is_trained_again(
     shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
     name = "size_small_alone_1"
     train_cells({**jobs, name: slower(jobs[name], 1e-4)}, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 9 of 10 are in" in capsys.readouterr().out
+    assert "cells: 12 of 13 are in" in capsys.readouterr().out
     where = keys_of(jobs, inputs, environment())
     damaged, cut = (tmp_path / f"{where[name]}.safetensors" for name in ("blog_high_train", "regime_taught_0"))
     damaged.write_bytes(damaged.read_bytes()[:-1] + bytes([damaged.read_bytes()[-1] ^ 1]))
     cut.write_bytes(cut.read_bytes()[:100])
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 8 of 10 are in" in capsys.readouterr().out
+    assert "cells: 11 of 13 are in" in capsys.readouterr().out
     assert content(one_worker).items() <= content(tmp_path).items()
 
 
@@ -220,14 +224,14 @@ def test_a_changed_teacher_costs_its_students_and_one_from_the_store_is_not_trai
     shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
     changed = {**jobs, "teacher_films": slower(jobs["teacher_films"], 1e-4)}
     done, _ = train_cells(changed, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 8 of 10 are in" in capsys.readouterr().out
+    assert "cells: 11 of 13 are in" in capsys.readouterr().out
     before, _ = train_cells(jobs, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 10 of 10 are in" in capsys.readouterr().out
+    assert "cells: 13 of 13 are in" in capsys.readouterr().out
     assert not np.array_equal(done["size_small_films_0"]["val"], before["size_small_films_0"]["val"])
     taught = tmp_path / f"{keys_of(jobs, inputs, environment())['labels_50_taught_0']}.safetensors"
     taught.unlink()
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 9 of 10 are in" in capsys.readouterr().out
+    assert "cells: 12 of 13 are in" in capsys.readouterr().out
     assert content(one_worker).items() <= content(tmp_path).items()
 
 
@@ -416,6 +420,35 @@ def test_labelled_are_whole_patients_of_every_subtype_and_the_few_are_among_the_
     shuffled = train.assign(split="train").sample(frac=1, random_state=1)
     again = shuffled["patient"][labelled_films(shuffled, 0.2)]
     assert set(again) == set(train["patient"][chosen[0.2]])
+
+
+def test_a_site_has_whole_patients_of_high_numbers_and_a_smaller_one_is_part_of_a_larger_one() -> None:
+    rows = [
+        (("train", "val", "test")[number % 7 % 3], label, name.format(number))
+        for number in range(1, 200)
+        for label, name in (("NORMAL", "IM-{:04}"), ("NORMAL", "NORMAL2-IM-{:04}"), ("PNEUMONIA", "person{}_virus"),
+                            ("PNEUMONIA", "person{}_bacteria"))
+    ]  # fmt: skip
+    index = pd.DataFrame(rows, columns=["split", "label", "patient"])
+    both = in_order(index)
+    whose = both["patient"].str.replace(r"^NORMAL2-|_[a-z]+$", "", regex=True)
+    number = whose.str.extract(r"(\d+)$", expand=False).astype(int)
+    sites = {films: site_rows(index, films, most=80) for films in (0, 20, 40, 80)}
+    for films, site in sites.items():
+        parts = {name: set(whose[part]) for name, part in vars(site).items()}
+        assert not (parts["learned"] & parts["judged"] or (parts["learned"] | parts["judged"]) & parts["held_out"])
+        assert all(both["label"][part].nunique() == 2 for part in vars(site).values())
+        assert np.array_equal(site.held_out, sites[0].held_out)
+        if films:
+            assert films <= (site.learned | site.judged).sum() <= films + 3
+            assert (sites[0].learned & (site.learned | site.judged)).sum() == 0
+    for few, many in ((20, 40), (40, 80)):
+        assert (sites[few].learned | sites[few].judged <= sites[many].learned | sites[many].judged).all()
+    for label in ("NORMAL", "PNEUMONIA"):
+        mine = (both["label"] == label).to_numpy()
+        assert number[mine & sites[0].learned].max() <= number[mine & (sites[80].learned | sites[0].held_out)].min()
+    with pytest.raises(CxrError, match="leave more than 400"):
+        site_rows(index, 80, most=400)
 
 
 def test_a_film_without_a_label_does_not_reach_a_student_alone_and_its_label_reaches_nobody(

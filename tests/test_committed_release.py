@@ -87,6 +87,8 @@ def test_films_pass_and_other_pictures_do_not(figures: dict[str, Any]) -> None:
     refused = figures["refused"]
     assert refused["test"] <= 0.02
     assert refused["strangers_mean"] >= 0.95 and refused["strangers_unseen_mean"] >= 0.95
+    chest = figures["no_chest_film"]
+    assert chest["test"] <= 0.005 and chest["strangers_unseen_mean"] >= 0.8
 
 
 def test_the_committed_files_are_those_that_the_pipeline_made() -> None:

@@ -7,9 +7,10 @@ import yaml
 from conftest import ROOT
 
 from cxr_distill.study.cells import imports
+from stages import STARTS
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-SOURCES = ("kaggle", "phantom", "films")
+CHOICES = {"data.source": ("kaggle", "phantom", "films"), "start": STARTS}  # parameters that name a module
 TRAINING = ("train_teacher", "soft_targets", "train_baseline", "distill", "distill_set")
 
 
@@ -22,9 +23,10 @@ def code_deps(stage: str) -> list[str]:
 
 
 def files_of(dep: str) -> set[str]:
-    """The Python files that a dep names: itself, all of a folder, or one for each source of data."""
-    if "${" in dep:
-        return set().union(*(files_of(dep.replace("${data.source}", source)) for source in SOURCES))
+    """The Python files that a dep names: itself, all of a folder, or one for each value of a parameter in it."""
+    for name, values in CHOICES.items():
+        if (variable := f"${{{name}}}") in dep:
+            return set().union(*(files_of(dep.replace(variable, value)) for value in values))
     path = ROOT / dep
     assert path.exists(), f"{dep} does not exist"
     return {str(file.relative_to(ROOT)) for file in ([path] if path.is_file() else path.rglob("*.py"))}

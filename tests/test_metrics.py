@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation import bootstrap, metrics, scores
-from cxr_distill.evaluation.predictions import LOGITS
+from cxr_distill.evaluation.predictions import logits_of
 from cxr_distill.evaluation.scores import Scored
 from cxr_distill.report.comparison import comparison_report
 from cxr_distill.report.curves import precision_recall_curves, roc_curves
@@ -219,7 +219,7 @@ def test_size_alone_is_scored_where_sizes_differ() -> None:
 
 def test_temperature_softens_the_teacher() -> None:
     draws = np.random.default_rng(0).normal(0, 4, (50, 3))
-    logits = pd.DataFrame(draws, columns=LOGITS)
-    table = temperature_table(logits.assign(split="val"))
+    films = pd.DataFrame({"split": "val", "subtype": ["normal", "viral"] * 25})
+    table = temperature_table(films.join(pd.DataFrame(draws, columns=logits_of(films))))
     assert list(table.columns) == ["share", "T_0.5", "T_1", "T_2", "T_4"]
     assert (table["T_4"] <= table["T_1"] + 1e-12).all() and (table["T_1"] <= table["T_0.5"] + 1e-12).all()

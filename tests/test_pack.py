@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from cxr_distill.data.archive import MANIFEST, list_images, open_archive, read_e
 from cxr_distill.films.formats import read_film
 from cxr_distill.films.pixels import decode
 from cxr_distill.screen.command import CANNOT_RUN
-from cxr_distill.site import pack_command
+from cxr_distill.site import pack, pack_command
 from demo.workspace import changes, environment, make_workspace, merge
 
 MARKER = "MARKER"
@@ -80,6 +81,7 @@ def test_the_archive_holds_the_pixels_the_labels_and_hashes_of_the_patients(
 ) -> None:
     status, said, _ = run(capsys, films / "labels.csv", "-o", tmp_path / "a.zip")
     assert status == 0 and "60 films of 30 patients" in said and "burned into the pixels was not removed" in said
+    assert "patients for testing are few: an accuracy is uncertain by up to 0." in said
     assert (tmp_path / "a.key").stat().st_mode & 0o077 == 0
     with open_archive(tmp_path / "a.zip") as archive:
         entries = list_images(archive, {})
@@ -161,7 +163,7 @@ BAD: dict[str, tuple[list[dict[str, str]], str]] = {
     "unknown label": (rows(label="ill"), "'ill' is not NORMAL"),
     "a file that is missing": (rows(file="gone.dcm"), "gone.dcm: no such file"),
     "a file that is no film": (rows(file="labels.csv"), "labels.csv: not a JPEG"),
-    "a folder": (rows(file="."), ": is a directory"),
+    "a folder": (rows(file="."), ": is a folder"),
     "a file twice": (rows(file="2.dcm"), "2.dcm stands in 2 rows"),
     "the same pixels, two labels": (rows(file="copy of 1.dcm"), "the same pixels and different labels"),
     "the same pixels, two patients": (
@@ -248,13 +250,61 @@ def test_an_interrupted_packing_leaves_nothing_and_a_killed_one_no_archive(films
     assert len(manifest(tmp_path / "a.zip")) == 60
 
 
+def test_films_that_vanish_while_they_are_packed_are_named_and_leave_no_archive(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "films"
+    shutil.copytree(films, mine)
+    store = pack._store
+
+    def vanishing(*film: Any) -> None:
+        for number in range(40, 60):
+            (mine / f"{number}.dcm").unlink(missing_ok=True)
+        store(*film)
+
+    monkeypatch.setattr(pack, "_store", vanishing)
+    status, said, err = run(capsys, mine / "labels.csv", "-o", tmp_path / "a.zip")
+    assert status == CANNOT_RUN and said == "" and "59.dcm: no such file or directory" in err.splitlines()[-1]
+    assert not list(tmp_path.glob("*.zip*")) and not list(tmp_path.glob(".*"))
+
+
+def in_little_space(folder: Path, kilobytes: int, *command: object) -> subprocess.CompletedProcess[str]:
+    """The command, with `folder` on a disk of its own that is soon full; what is left there goes to `left`."""
+    script = (
+        f'mount -t tmpfs -o size={kilobytes}k tmpfs "{folder}" || exit 77; "$@"; status=$?; '
+        f'find "{folder}" -mindepth 1 | sed "s/^/left: /"; exit $status'
+    )
+    words = ["unshare", "--map-root-user", "--mount", "bash", "-c", script, "bash", *map(str, command)]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(words, env=variables, capture_output=True, text=True)
+    if result.returncode in (1, 77) and ("unshare:" in result.stderr or "mount:" in result.stderr):
+        pytest.skip("this system gives no mount to a user")
+    return result
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a small disk for one process needs Linux")
+def test_a_full_disk_is_one_line_and_leaves_nothing(films: Path, released: dict[str, bytes], tmp_path: Path) -> None:
+    small, model = tmp_path / "small", tmp_path / "model.onnx"
+    small.mkdir()
+    model.write_bytes(released["cxr-distill.onnx"])
+    pack_it = [sys.executable, "-m", "cxr_distill.site.pack_command", films / "labels.csv", "-o", small / "a.zip"]
+    key = ["--key", tmp_path / "a.key"]
+    evaluate = [sys.executable, "-m", "cxr_distill.site.command", films / "labels.csv", "--model", model]
+    for command in ([*pack_it, *key], [*evaluate, "-o", small]):
+        room = 64 if command[2].endswith("pack_command") else 4
+        result = in_little_space(small, room, *command)
+        assert result.returncode == CANNOT_RUN and "Traceback" not in result.stderr, result.stderr
+        assert "no space left" in result.stderr.splitlines()[-1].lower() and "error: " in result.stderr.splitlines()[-1]
+        assert result.stdout == ""
+
+
 def test_a_manifest_that_does_not_fit_its_films_is_one_error(films: Path, tmp_path: Path, capsys: Any) -> None:
     assert run(capsys, films / "labels.csv", "-o", tmp_path / "a.zip")[0] == 0
     good = zipfile.ZipFile(tmp_path / "a.zip")
     table = good.read(MANIFEST).decode()
     first = table.splitlines()[1]
     wrong = ["", "\0", table + "x\n", table + "train/NORMAL/x.png,1,\n", table.replace(first + "\n", "")]
-    for changed in [*wrong, table.replace("file", "files", 1), table.replace("bacterial", "")]:
+    for changed in [*wrong, table.replace("file", "files", 1), table.replace("bacterial", "fungal")]:
         with zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
             for name in good.namelist():
                 bad.writestr(name, changed if name == MANIFEST else good.read(name))

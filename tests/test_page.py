@@ -46,7 +46,7 @@ from cxr_distill.data.phantom import draw_film
 from cxr_distill.films.formats import read_film
 from cxr_distill.screen.session import load_model
 from cxr_distill.screen.site_file import Calibration, SiteFile
-from cxr_distill.screen.verdicts import Verdict, screen_files
+from cxr_distill.screen.verdicts import UNLIKE_FILMS, Verdict, screen_files
 
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking",
@@ -316,6 +316,16 @@ def test_what_is_no_film_is_refused_until_someone_insists(page: Page, folder: Pa
     assert float(row["probability"]) == pytest.approx(expected(folder, folder / "noise.png")[0], abs=1e-3)
     assert page.find("figures").is_displayed() and page.find("heat").is_displayed()
     assert "at your request" in page.text("reason")
+
+
+def test_a_film_of_another_kind_is_told_from_what_is_no_film(page: Page, folder: Path) -> None:
+    pale = np.full((96, 96), 100, np.uint8)
+    pale[24:72, 24:72] = 115  # its typicality is 15, between both thresholds of the stand-in
+    Image.fromarray(pale).save(folder / "pale.png")
+    files = [folder / "pale.png", folder / "noise.png"]
+    reasons = [row["reason"] for row in page.choose(*files)]
+    assert reasons == [verdict.reason for verdict in command(folder / "release", *files, refuse=True)]
+    assert reasons[0].startswith(UNLIKE_FILMS) and reasons[1].startswith("not like a frontal chest X-ray")
 
 
 def test_bad_files_get_a_reason_and_the_rest_is_screened(page: Page, folder: Path) -> None:

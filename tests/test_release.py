@@ -30,7 +30,7 @@ from cxr_distill.screen.facts import Facts, read_facts
 from cxr_distill.screen.session import Model
 from demo.workspace import make_workspace
 
-FACTS = Facts(32, ("normal", "bacterial", "viral"), 0.5, 2.0, -1.0, "data", "weights", "fp32")
+FACTS = Facts(32, ("normal", "bacterial", "viral"), 0.5, 2.0, -1.0, -2.0, "data", "weights", "fp32")
 
 
 @pytest.mark.parametrize("arch", ["plain", "residual"])
@@ -76,7 +76,7 @@ def test_one_image_alone_gets_the_answer_that_it_gets_in_a_batch(
     assert all(np.allclose(all_[3], one[0], atol=1e-5) for all_, one in zip(together, alone, strict=True))
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"classes": None}, {"more": 1}])
+@pytest.mark.parametrize("change", [{"format": 1}, {"classes": None}, {"more": 1}])
 def test_damaged_facts_are_one_clear_error(change: dict) -> None:
     with pytest.raises(CxrError, match="model"):
         read_facts(json.dumps(json.loads(FACTS.to_json()) | change))
@@ -92,6 +92,9 @@ def test_strangers_are_refused_and_films_are_not(released: dict[str, bytes]) -> 
     assert len(strangers) == 26
     refused = [answer_all(model, p).typicality < model.facts.typicality_threshold for p in strangers.values()]
     assert np.mean(refused) >= 0.95
+    lower = model.facts.chest_threshold
+    assert lower < model.facts.typicality_threshold and (answer_all(model, films).typicality >= lower).mean() >= 0.95
+    assert np.mean([answer_all(model, p).typicality < lower for p in strangers.values()]) >= 0.7
 
 
 def test_turning_a_picture_turns_what_the_score_compares_it_with(drawn_tensors: np.ndarray) -> None:

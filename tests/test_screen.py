@@ -23,6 +23,7 @@ from cxr_distill.release.build import FP32, INT8
 from cxr_distill.screen import command as cli
 from cxr_distill.screen.command import main
 from cxr_distill.screen.session import Model
+from cxr_distill.screen.verdicts import UNLIKE_FILMS
 
 SIZE = 32
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR DS")  # drawn so on purpose
@@ -179,6 +180,19 @@ def test_what_is_no_upright_chest_is_refused_with_a_reason_and_without_a_probabi
     status, unrefused, _ = screen(model, capsys, tmp_path, "--no-refuse")
     assert status == cli.ALL_SCREENED and all(0 <= line["p_pneumonia"] <= 1 for line in unrefused)
     assert unrefused[-1] == lines[-1] and "negative" in unrefused[3]["reason"]
+
+
+def test_a_film_of_another_kind_is_told_from_what_is_no_chest_film(
+    model: Path, film: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screener = Model(model.read_bytes())
+    flatter = [(film * share + (1 - share) * film.mean()).astype(np.uint8) for share in np.linspace(0.9, 0.05, 18)]
+    scores = screener(np.stack([shrunk(each) for each in flatter])).typicality
+    between = (scores < screener.facts.typicality_threshold) & (scores >= screener.facts.chest_threshold)
+    (tmp_path / "a.png").write_bytes(saved(flatter[int(between.argmax())], "PNG"))
+    (tmp_path / "b.png").write_bytes(saved(np.full((90, 90), 90, np.uint8), "PNG"))
+    _, lines, _ = screen(model, capsys, tmp_path)
+    assert lines[0]["reason"].startswith(UNLIKE_FILMS) and lines[1]["reason"].startswith("not like a frontal chest")
 
 
 def test_exit_status_and_outputs(

@@ -154,8 +154,13 @@ def test_a_table_ends_in_a_report_and_an_operating_point_for_screening(
     assert status == 0 and f"{FILMS + 2} films: {FILMS + 1} readable" in said and "for a sensitivity of 0.8" in said
     result = json.loads((out / "evaluation.json").read_text())
     assert list(result["unreadable"].values()) == ["no such file or directory"]
-    assert result["all"]["films"] == FILMS + 1 and result["accepted"]["films"] == FILMS + 1 - result["refused"]
-    assert result["refused"] >= 1 and result["all"]["patients"] == FILMS // 2
+    assert set(result["refused"]) == {"unlike", "no_chest_film"}
+    refused = sum(each["films"] for each in result["refused"].values())
+    for each in result["refused"].values():
+        assert each["low"] <= each["value"] == pytest.approx(each["films"] / (FILMS + 1), abs=1e-6) <= each["high"]
+    assert refused >= 1
+    assert result["all"]["films"] == FILMS + 1 and result["accepted"]["films"] == FILMS + 1 - refused
+    assert result["all"]["patients"] == FILMS // 2
     assert list(result["groups"]["ward"]) == ["A", "B", "C"] and result["groups"]["ward"]["C"]["figures"] is None
     report = (out / "report.md").read_text()
     assert "gone.png: no such file or directory" in report and "too small to say" in report and "## By ward" in report

@@ -345,7 +345,7 @@ def repo(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXR_CELL_STORE", str(folder.parent / "store"))
         output = run(folder / "study", "dvc", "repro")
-        assert ran(output) == ["checks", "cells", "report"] and "cells: 0 of 30 are in" in output
+        assert ran(output) == ["checks", "cells", "report"] and "cells: 0 of 39 are in" in output
         assert len((folder / "study/dvc.lock").read_text().splitlines()) <= 395  # real params have a few lines more
         run(folder, "git", "add", "-A")
         run(folder, "git", "commit", "-qm", "study")
@@ -431,6 +431,14 @@ def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path)
     assert scores["tuned"] != scores["alone"]
     for pair in ("tuned_minus_alone", "lungs_minus_tuned"):
         check_difference(tuned[pair], *(scores[how] for how in pair.split("_minus_")))
+    site = figures["site"]
+    assert list(site["sizes"]) == ["20", "28"] and site["held_out"]["films"] >= 10
+    for each in site["sizes"].values():
+        for place in ("held_out", "held_out_other_frame"):
+            nothing, release = (each[start][place]["auroc"]["mean"] for start in ("nothing", "release"))
+            change, own = (each[key][place]["auroc"] for key in ("release_minus_nothing", "trained_minus_release"))
+            assert change["value"] == pytest.approx(release - nothing, abs=2e-6) and change["low"] <= change["high"]
+            assert own["value"] == pytest.approx(release - site["release"][place]["auroc"]["value"], abs=2e-6)
     # A synthetic film's copy is its original, and a teacher of lungs is not asked about films.
     moved = figures["originals"]["all"]
     assert moved["distilled"]["original_and_copy"]["mean_absolute_change"]["value"] == 0 and "teacher" not in moved
@@ -466,9 +474,9 @@ def test_the_reports_say_that_they_are_synthetic_and_open_offline(repo: Path) ->
     assert (
         re.search(r'(?:src|href)="(?!data:)(?!\.\./checks/(?:maps|frames)\.png)|https?://|@import|url\(', page) is None
     )
-    assert page.count('src="data:image/svg+xml;base64,') == 8
+    assert page.count('src="data:image/svg+xml;base64,') == 9
     assert page.count("<details>") == page.count("<table>") > 10
-    pictures = ("size.png", "reads.png", "labels.png", "grid.png")
+    pictures = ("size.png", "reads.png", "labels.png", "grid.png", "site.png")
     for name in pictures:
         assert (repo / "study/reports" / name).read_bytes().startswith(b"\x89PNG")
     for model in ("teacher", "baseline", "distilled"):
@@ -546,15 +554,15 @@ def test_deleted_outputs_come_back_from_the_store_and_one_changed_cell_costs_one
     shutil.rmtree(study / "cells")
     shutil.rmtree(study / ".dvc/cache")
     output = run(study, "dvc", "repro", "cells")
-    assert "cells: 30 of 30 are in" in output and (study / "dvc.lock").read_text() == before
+    assert "cells: 39 of 39 are in" in output and (study / "dvc.lock").read_text() == before
     params = study / "params.yaml"
     text = params.read_text()
     params.write_text(text.replace("alpha: [0.5], temperature: [2.0]", "alpha: [0.5], temperature: [3.0]"))
     output = run(study, "dvc", "repro", "cells")
-    assert ran(output)[-1] == "cells" and "cells: 29 of 30 are in" in output
-    assert "grid_hinton_a50_t3.safetensors" in names_in(study / "cells") and len(names_in(study / "cells")) == 30
+    assert ran(output)[-1] == "cells" and "cells: 38 of 39 are in" in output
+    assert "grid_hinton_a50_t3.safetensors" in names_in(study / "cells") and len(names_in(study / "cells")) == 39
     params.write_text(text.replace("residual_4k", "renamed"))
-    assert "cells: 30 of 30 are in" in run(study, "dvc", "repro", "cells")
+    assert "cells: 39 of 39 are in" in run(study, "dvc", "repro", "cells")
     assert "size_renamed_films_0.safetensors" in names_in(study / "cells")
     params.write_text(text)
 

@@ -14,7 +14,7 @@ from cxr_distill.study.params import FILE, read_study
 from cxr_distill.study.plan.jobs import Base, jobs_of
 from cxr_distill.study.plan.matrix import Main, cells_of
 from cxr_distill.study.plan.settings import StudentSetting
-from stages import load_params, run
+from stages import load_params, run, start_of_students
 
 FOLDER = Path("study")
 TEACHER = Path("models/teacher.safetensors")
@@ -32,6 +32,8 @@ def main() -> None:
     trainer, soft = load_params("trainer", TrainerParams), load_params("soft_targets", SoftTargetParams)
     distill, evaluate = load_params("distill", DistillParams), load_params("evaluate", EvaluateParams)
     study = read_study(FOLDER / "params.yaml")
+    if start_of_students() != "nothing":
+        raise CxrError("start: the study compares students that start from random weights; set it to nothing")
     base = Base(
         student=student,
         teacher=teacher,
@@ -51,6 +53,7 @@ def main() -> None:
     from cxr_distill.study.cells.network import pooled
     from cxr_distill.study.cells.store import default_store, open_store, write_folder
     from cxr_distill.study.plan.labels import labelled_films
+    from cxr_distill.study.plan.site import site_rows
     from cxr_distill.training.data import read_images
 
     images = {sees: {split: Path(f"data/{sees}/{split}.safetensors") for split in SPLITS} for sees in ("film", "lungs")}
@@ -70,6 +73,7 @@ def main() -> None:
         soft_targets=input_of(SOFT_TARGETS),
         weights=input_of(TEACHER),
         labelled={share: labelled_films(index, share) for share in study.labels.shares},
+        site={films: site_rows(index, films, most=max(study.site.films)) for films in (0, *study.site.films)},
     )
     store = open_store(options.store or default_store())
     done, trained = train_cells(jobs, inputs, store, scheduler=options.scheduler)

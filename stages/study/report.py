@@ -9,7 +9,7 @@ from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
 from cxr_distill.study.params import read_study
 from cxr_distill.study.plan.jobs import student_of
-from cxr_distill.study.plan.matrix import PIPELINE, Main, WholeImages, cells_of
+from cxr_distill.study.plan.matrix import PIPELINE, Main, SiteStudent, WholeImages, cells_of
 from stages import load_params, run, synthetic_data
 
 FOLDER = Path("study")
@@ -33,6 +33,7 @@ def main() -> None:
     from cxr_distill.study.answers.networks import main_network, network_of, resampling, same_images
     from cxr_distill.study.answers.questions import Asked
     from cxr_distill.study.answers.report import Source, study_markdown, study_page
+    from cxr_distill.study.answers.site import site
     from cxr_distill.study.checks.sizes import released_files
     from cxr_distill.study.plan.labels import count_labelled
 
@@ -42,8 +43,11 @@ def main() -> None:
     networks = {name: main_network(table, models[name]["parameters"]) for name, table in predictions.items()}
     same_images(networks)
     trained: dict[str, str] = {}
+    at_site = {}
     for name, cell in cells.items():
-        if name not in PIPELINE and not isinstance(cell, WholeImages):
+        if isinstance(cell, SiteStudent):
+            at_site[name], trained = read_tensors(FOLDER / f"cells/{name}.safetensors")
+        elif name not in PIPELINE and not isinstance(cell, WholeImages):
             tensors, trained = read_tensors(FOLDER / f"cells/{name}.safetensors")
             networks[name] = network_of(networks["teacher"], tensors)
     test, index = predictions["teacher"].query("split == 'test'"), read_index(Path("data/index.csv"))
@@ -55,6 +59,7 @@ def main() -> None:
         }
         for name in study.size
     }
+    seeds = sorted({cell.seed for cell in cells.values() if isinstance(cell, SiteStudent)})
     figures = results.study(
         Asked(study, main, cells, networks, resampling(networks["teacher"], evaluate)),
         labelled={share: count_labelled(index, share) for share in (*study.labels.shares, 1.0)},
@@ -64,6 +69,7 @@ def main() -> None:
         latency=json.loads(LATENCY.read_text()),
         models=models,
         teacher=predictions["teacher"],
+        at_site=site(study.site, index, at_site, evaluate, seeds=seeds),
         evaluate=evaluate,
     )
     source = Source(dataset=evaluation["dataset"], models=models, trained=trained, synthetic=synthetic)
@@ -72,7 +78,7 @@ def main() -> None:
     write_json(FOLDER / "metrics.json", results.shown(figures))
     write_bytes(FOLDER / "reports/study.md", report.encode())
     write_bytes(FOLDER / "reports/study.html", study_page(figures, source).encode())
-    for name in ("size", "reads", "labels", "grid"):
+    for name in ("size", "reads", "labels", "grid", "site"):
         draw = getattr(plots, f"{name}_figure")
         write_bytes(FOLDER / f"reports/{name}.png", png(draw(figures, synthetic=synthetic)))
     print(report)

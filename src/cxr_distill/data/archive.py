@@ -26,7 +26,11 @@ MAX_FILE_BYTES = 64 * 2**20
 FOLDER = "chest_xray"
 MANIFEST = f"{FOLDER}/films.csv"
 """Only an archive of `cxr-pack` has it. Its columns: PACKED, and those that the user let travel."""
+ABOUT = f"{FOLDER}/about.txt"
+"""Where the films come from, as its user said."""
 PACKED = ("file", "patient", "subtype")
+PACKED_SUBTYPES = {"NORMAL": ("normal",), "PNEUMONIA": ("bacterial", "viral")}
+"""What the column `subtype` may say, unless it is empty."""
 
 # Only the first copy: the archive holds a second one under chest_xray/chest_xray/, and resource forks in __MACOSX/.
 _IMAGE = re.compile(r"chest_xray/(?P<file>(?P<folder>train|val|test)/(?P<label>NORMAL|PNEUMONIA)/(?P<name>[^/]+))")
@@ -43,7 +47,7 @@ class Entry:
     file: str  # train/NORMAL/IM-0115-0001.jpeg
     folder: str  # train, val or test, as published
     label: str  # NORMAL or PNEUMONIA
-    subtype: str  # normal, bacterial or viral
+    subtype: str  # normal, bacterial or viral; pneumonia where nobody said which
     patient: str  # finest key that the name gives: person12_virus
     coarse: str  # key that surely keeps a patient together: person12
 
@@ -98,20 +102,28 @@ def _packed(archive: ZipFile) -> list[Entry]:
     """The images that the manifest of `cxr-pack` names, sorted by file."""
     try:
         rows = list(csv.DictReader(StringIO(archive.read(MANIFEST).decode())))
-        films = {info.filename: info for info in archive.infolist() if info.filename != MANIFEST}
+        films = {info.filename: info for info in archive.infolist() if info.filename not in (MANIFEST, ABOUT)}
         if strange := sorted(set(films) ^ {f"{FOLDER}/{row['file']}" for row in rows}):
             raise CxrError(f"films and manifest of the archive differ: {'; '.join(map(repr, strange))}; pack it again")
-        if not all(row["subtype"] or "/NORMAL/" in row["file"] for row in rows):
-            raise CxrError("the archive has no subtypes; pack it from a table with a column subtype (bacterial, viral)")
         entries = []
         for row in rows:
             folder, label, _ = row["file"].split("/")
-            subtype = row["subtype"] or "normal"
+            if row["subtype"] not in ("", *PACKED_SUBTYPES[label]):
+                raise ValueError(f"{row['file']} of subtype {row['subtype']!r}")
+            subtype = row["subtype"] or label.lower()
             info = films[f"{FOLDER}/{row['file']}"]
             entries.append(Entry(info, row["file"], folder, label, subtype, row["patient"], row["patient"]))
     except (KeyError, ValueError, AttributeError, BadZipFile, csv.Error) as error:
         raise CxrError(f"the manifest of the archive is damaged ({error}); pack it again") from error
     return sorted(entries, key=lambda entry: entry.file)
+
+
+def read_about(archive: ZipFile) -> str | None:
+    """What the user of `cxr-pack` said about the films. Raises CxrError if that is damaged."""
+    try:
+        return archive.read(ABOUT).decode() if ABOUT in archive.namelist() else None
+    except (BadZipFile, UnicodeDecodeError) as error:
+        raise CxrError(f"{ABOUT} of the archive is damaged ({error}); pack it again") from error
 
 
 def read_entry(archive: ZipFile, entry: Entry) -> bytes:

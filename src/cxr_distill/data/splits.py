@@ -10,14 +10,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from cxr_distill.base.classes import CLASSES
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
-from cxr_distill.data.archive import MANIFEST, convert_images, list_images, open_archive
+from cxr_distill.base.labels import TWO_CLASSES, UNKNOWN_CAUSE, class_names
+from cxr_distill.data.archive import MANIFEST, convert_images, list_images, open_archive, read_about
 from cxr_distill.data.preprocess_params import PreprocessParams
 from cxr_distill.data.source import SplitCounts
 from cxr_distill.films.pixels import decode
 
+FEWEST_FOR_CAUSES = 50
+"""Patients with bacterial and with viral pneumonia; with fewer of either, their difference is not learned."""
+FEWEST_PATIENTS = 3
+"""Of each class, in training, validation and test: with fewer, nothing can be learned or said."""
 COLUMNS = ["file", "label", "subtype", "patient", "split", "width", "height", "mode", "sha256"]
 
 
@@ -26,11 +30,13 @@ def read_archive(
 ) -> tuple[pd.DataFrame, NDArray[Any], dict[str, Any]]:
     """Index (COLUMNS), grey uint8 pixels (N, S, S) in its order, and the summary for data/dataset.json.
 
-    Raises CxrError naming every file that is corrupt, empty, no image, too large, or has a copy of another class.
+    Raises CxrError naming every file that is corrupt, empty, no image, too large, or has a copy of another class, and
+    if a split has too few patients of a class.
     """
     with open_archive(path) as archive:
         entries = list_images(archive, expected.model_dump())
         packed = MANIFEST in archive.namelist()
+        about = read_about(archive)
     decoded = convert_images(
         path, entries, lambda data, _: decode(data, size=params.image_size), desc="decode and resize"
     )
@@ -48,10 +54,42 @@ def read_archive(
         }
     )
     coarse = pd.Series([entry.coarse for entry in entries])
-    index["split"] = assign_splits(index, coarse, fraction=params.validation_fraction, seed=params.seed)
+    if packed:
+        index["subtype"] = known_causes(index)
+    if not (packed and (index["split"] == "val").any()):  # else they are as its user gave them
+        index["split"] = assign_splits(index, coarse, fraction=params.validation_fraction, seed=params.seed)
+    if packed:
+        check_patients(index)
     pixels = np.stack([image.pixels for image in decoded])
     summary = summarise(index, path, params.image_size)
-    return index[COLUMNS], pixels, {**summary, "packed": True} if packed else summary
+    return index[COLUMNS], pixels, {**summary, "packed": {"about": about}} if packed else summary
+
+
+def known_causes(index: pd.DataFrame) -> pd.Series[Any]:
+    """The subtype of each row; `pneumonia` for all with pneumonia if one has no cause, or few patients have a cause."""
+    subtypes = index["subtype"]
+    sick = subtypes != TWO_CLASSES[0]
+    patients = index[sick].groupby("subtype")["patient"].nunique()
+    if UNKNOWN_CAUSE not in patients and len(patients) > 1 and patients.min() >= FEWEST_FOR_CAUSES:
+        return subtypes
+    print("Two classes, normal and pneumonia: not every pneumonia has a subtype, or too few patients have one of them.")
+    return subtypes.mask(sick, UNKNOWN_CAUSE)
+
+
+def check_patients(index: pd.DataFrame) -> None:
+    """Raises CxrError if training, validation or test has fewer than FEWEST_PATIENTS of a class."""
+    few = [
+        f"{split} has {count} of {name}"
+        for split in ("train", "val", "test")
+        for name in class_names(index["subtype"])
+        if (count := index[(index["split"] == split) & (index["subtype"] == name)]["patient"].nunique())
+        < FEWEST_PATIENTS
+    ]
+    if few:
+        remedy = "" if len(class_names(index["subtype"])) == len(TWO_CLASSES) else ", or leave out the column subtype"
+        raise CxrError(
+            f"too few patients (at least {FEWEST_PATIENTS} of each class): {'; '.join(few)}; add films{remedy}"
+        )
 
 
 def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: float, seed: int) -> pd.Series[Any]:
@@ -69,7 +107,9 @@ def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: floa
     pool = index[~is_test][~repeated]
     folds = StratifiedGroupKFold(max(2, round(1 / fraction)), shuffle=True, random_state=seed)
     try:
-        _, held_out = next(folds.split(pool, pool["subtype"].map(CLASSES.index), coarse[pool.index]))
+        _, held_out = next(
+            folds.split(pool, pool["subtype"].map(class_names(pool["subtype"]).index), coarse[pool.index])
+        )
     except ValueError as error:
         raise CxrError(f"cannot split train and validation by patient: {error}") from error
     splits = pd.Series("train", index=index.index)
@@ -85,12 +125,13 @@ def summarise(index: pd.DataFrame, archive: Path, image_size: int) -> dict[str, 
     def spread(values: pd.Series[Any]) -> dict[str, int]:
         return {"min": int(values.min()), "median": int(values.median()), "max": int(values.max())}
 
+    names = class_names(index["subtype"])
     folders = index["file"].str.split("/", n=2, expand=True)
     splits = {
         split: {
             "images": len(rows),
             "patients": int(rows["patient"].nunique()),
-            **{name: int((rows["subtype"] == name).sum()) for name in CLASSES},
+            **{name: int((rows["subtype"] == name).sum()) for name in names},
         }
         for split in ("train", "val", "test")
         for rows in [index[index["split"] == split]]

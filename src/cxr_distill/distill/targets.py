@@ -18,16 +18,14 @@ from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.nets.common.params import ViewParams
 
 
-def target_key(*, teacher: Path, films: str, views: ViewParams) -> dict[str, str]:
-    """What soft targets depend on: SHA-256 of the weights file, of the file of training films, and of the views' knobs.
+def target_key(*, films: str, views: ViewParams, teacher: Path | None = None) -> dict[str, str]:
+    """What soft targets depend on: SHA-256 of the file of training films, of the views' knobs, and of the weights file.
 
-    `films`: the second of them. That file has the boxes too, by which a teacher's lungs were cut.
+    `films`: the first of them. That file has the boxes too, by which a teacher's lungs were cut. Without `teacher`, the
+    key fits the soft targets of any teacher.
     """
-    return {
-        "teacher": file_sha256(teacher),
-        "films": films,
-        "views": sha256(views.model_dump_json().encode()).hexdigest(),
-    }
+    key = {"films": films, "views": sha256(views.model_dump_json().encode()).hexdigest()}
+    return key if teacher is None else {"teacher": file_sha256(teacher), **key}
 
 
 def write_soft_targets(path: Path, logits: NDArray[np.float32], key: dict[str, str]) -> None:

@@ -6,13 +6,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxr_distill.base.classes import CLASSES, p_pneumonia
+from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
+from cxr_distill.base.labels import class_names
 from cxr_distill.evaluation.scores import Scored
 
-LOGITS = [f"logit_{name}" for name in CLASSES]
 OTHER_FRAME = "p_other_frame"
-COLUMNS = ["split", "file", "patient", "subtype", "label", "p_pneumonia", OTHER_FRAME, *LOGITS]
+COLUMNS = ["split", "file", "patient", "subtype", "label", "p_pneumonia", OTHER_FRAME]
+"""The columns of every table; those of `logits_of` come after them."""
+
+
+def logits_of(table: pd.DataFrame) -> list[str]:
+    """The columns of the logits, one for each class that the `subtype` of the films tells apart."""
+    return [f"logit_{name}" for name in class_names(table["subtype"])]
 
 
 def predictions_table(
@@ -23,22 +29,23 @@ def predictions_table(
     logits: NDArray[np.float32],
     other_frame: NDArray[np.float32],
 ) -> pd.DataFrame:
-    """COLUMNS for the images of one split; `labels` (N,) and `logits` (N, 3) in the order of the index.
+    """COLUMNS and logits for the images of one split; `labels` (N,) and `logits` (N, K) in the order of the index.
 
-    `other_frame`: the logits (N, 3) for the same films in the frame of the other class.
+    `other_frame`: the logits (N, K) for the same films in the frame of the other class.
 
     Raises CxrError if the tensors are not those of the index.
     """
     rows = index[index.split == split]
-    if rows.subtype.tolist() != [CLASSES[label] for label in labels]:
+    names = class_names(rows.subtype)
+    if rows.subtype.tolist() != [names[label] for label in labels]:
         raise CxrError(f"data/index.csv and the {split} tensors differ; run `dvc repro preprocess`")
     if not (np.isfinite(logits).all() and np.isfinite(other_frame).all()):
         raise CxrError("the network's logits are not finite: its training diverged; lower the learning rate")
     table = rows[["split", "file", "patient", "subtype"]].reset_index(drop=True)
-    table["label"] = (labels != CLASSES.index("normal")).astype(int)
+    table["label"] = (labels > 0).astype(int)
     table["p_pneumonia"] = p_pneumonia(logits)
     table[OTHER_FRAME] = p_pneumonia(other_frame)
-    table[LOGITS] = logits
+    table[logits_of(table)] = logits
     return table
 
 

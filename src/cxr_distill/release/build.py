@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from cxr_distill.base.classes import CLASSES
 from cxr_distill.evaluation.bootstrap import rounded
 from cxr_distill.evaluation.scores import THRESHOLD, Scored, decisions, expected_calibration_error, weighted_auroc
 from cxr_distill.release.graph import Screener, to_onnx, with_facts
@@ -19,7 +18,7 @@ from cxr_distill.release.int8 import quantise
 from cxr_distill.release.params import ReleaseParams
 from cxr_distill.release.strangers import ALTERED, ALTERED_UNSEEN, DRAWN, DRAWN_UNSEEN, alter_films, draw_strangers
 from cxr_distill.release.temperature import fit_temperature
-from cxr_distill.release.typicality import fit_typicality
+from cxr_distill.release.typicality import fit_chest_threshold, fit_typicality
 from cxr_distill.screen.facts import Facts
 from cxr_distill.screen.session import Answers, Model
 
@@ -35,6 +34,7 @@ def make_release(
     predicted: Scored,
     params: ReleaseParams,
     *,
+    classes: tuple[str, ...],
     dataset_sha256: str,
     weights_sha256: str,
 ) -> tuple[dict[str, bytes], Facts]:
@@ -47,10 +47,11 @@ def make_release(
     typicality, threshold = fit_typicality(train, val, refused=params.refused)
     facts = Facts(
         image_size=size,
-        classes=CLASSES,
+        classes=classes,
         threshold=THRESHOLD,
         temperature=temperature,
         typicality_threshold=threshold,
+        chest_threshold=min(threshold, fit_chest_threshold(typicality, val)),
         dataset_sha256=dataset_sha256,
         weights_sha256=weights_sha256,
         precision="fp32",
@@ -64,7 +65,7 @@ def make_release(
 def check_release(
     files: Mapping[str, bytes], val: Pixels, test: Pixels, evaluated: Scored, params: ReleaseParams
 ) -> dict[str, Any]:
-    """The content of reports/release.json: parity on `test`, calibration, and refusal rate by kind of picture.
+    """The content of reports/release.json: parity on `test`, calibration, and both refusal rates by kind of picture.
 
     files: from `make_release`; val, test: uint8 (N, S, S); evaluated: PyTorch's P(pneumonia) on `test`.
     """
@@ -77,6 +78,10 @@ def check_release(
     unseen = draw_strangers(DRAWN_UNSEEN, count=count, size=size, seed=seed) | alter_films(ALTERED_UNSEEN, films)
     rates, rates_unseen = (
         {kind: refusal_rate(models[FP32], pictures) for kind, pictures in kinds.items()} for kinds in (seen, unseen)
+    )
+    rates_chest, rates_chest_unseen = (
+        {kind: refusal_rate(models[FP32], pictures, chest=True) for kind, pictures in kinds.items()}
+        for kinds in (seen, unseen)
     )
     return {
         **{
@@ -95,6 +100,14 @@ def check_release(
             "strangers_unseen_mean": rounded(mean(rates_unseen.values())),
             "strangers": rates,
             "strangers_unseen": rates_unseen,
+        },
+        "no_chest_film": {
+            "validation": refusal_rate(models[FP32], val, chest=True),
+            "test": refusal_rate(models[FP32], test, chest=True),
+            "strangers_mean": rounded(mean([*rates_chest.values(), *rates_chest_unseen.values()])),
+            "strangers_unseen_mean": rounded(mean(rates_chest_unseen.values())),
+            "strangers": rates_chest,
+            "strangers_unseen": rates_chest_unseen,
         },
     }
 
@@ -125,6 +138,7 @@ def parity(released: NDArray[np.floating], evaluated: Scored) -> dict[str, Any]:
     }
 
 
-def refusal_rate(model: Model, images: Pixels) -> float:
-    """Share of `images` (N, S, S) that the model refuses."""
-    return rounded((answer_all(model, images).typicality < model.facts.typicality_threshold).mean())
+def refusal_rate(model: Model, images: Pixels, *, chest: bool = False) -> float:
+    """Share of `images` (N, S, S) that the model refuses; `chest`: that it calls no chest film."""
+    threshold = model.facts.chest_threshold if chest else model.facts.typicality_threshold
+    return rounded((answer_all(model, images).typicality < threshold).mean())

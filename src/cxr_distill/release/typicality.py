@@ -3,6 +3,9 @@
 One number answers two questions. Is the picture far from the training films? That is a Mahalanobis distance, of a
 thumbnail and of the amount of detail in each octave and region. And would it be closer to them if it were turned, or
 a negative? Both are fitted on films alone, so the score has not seen the pictures that it is tested on.
+
+Two thresholds cut it. Below the first a picture is refused. Below the second it is called no chest film at all: between
+them lie films that are changed as those of other places may be.
 """
 
 from __future__ import annotations
@@ -16,8 +19,18 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
+from cxr_distill.nets.common.params import ViewParams
+from cxr_distill.nets.common.views import draw_view, network_input
+
 THUMBNAIL = 8  # cells per side
 REGIONS = 3  # cells per side in which detail is measured
+ELSEWHERE = ViewParams(
+    seed=0, rotation_degrees=12, translation=0.08, scale=0.15, aspect=0.25, flip=0.0, contrast=0.3, brightness=0.15,
+    gamma=0.3, detail=0.25, erase=0.0, frame=0.0,
+)  # fmt: skip
+"""How films of other places may differ: in position, shape, exposure and sharpness."""
+DRAWS = 4  # of each validation film
+UNLIKE = 0.05  # share of such films that may be called no chest film
 LEVELS = (48, 24, 12, 6)  # cells per side; an octave of detail is what is lost from one level to the next
 
 
@@ -89,6 +102,19 @@ def fit_typicality(train: NDArray[np.uint8], val: NDArray[np.uint8], *, refused:
     threshold = float(np.quantile(-upright, refused / 2))
     score.margin.fill_(threshold - float(np.quantile(altered - upright, refused / 2)))
     return score, threshold
+
+
+def fit_chest_threshold(score: Typicality, val: NDArray[np.uint8]) -> float:
+    """The score below which a picture is called no chest film: that of the least typical UNLIKE of changed films.
+
+    They are validation films (N, S, S), uint8, that are changed DRAWS times as ELSEWHERE says.
+    """
+    pixels = torch.from_numpy(val)
+    changed = [
+        network_input(pixels, draw_view(len(pixels), ELSEWHERE, number=number))[:, 0].numpy() for number in range(DRAWS)
+    ]
+    levels = (np.concatenate(changed) * 255).round().clip(0, 255).astype(np.uint8)
+    return float(np.quantile(_in_batches(score, levels), UNLIKE))
 
 
 def _in_batches(function: Callable[[Tensor], Tensor], images: NDArray[np.uint8]) -> NDArray[np.float64]:

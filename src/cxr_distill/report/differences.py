@@ -15,7 +15,7 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.bootstrap import patient_resamples, rounded
 from cxr_distill.evaluation.geometry import geometry_model
 from cxr_distill.evaluation.metrics import IN_FRAMES
-from cxr_distill.evaluation.predictions import LOGITS
+from cxr_distill.evaluation.predictions import logits_of
 from cxr_distill.evaluation.scores import Scored, decisions, estimates
 
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0)
@@ -115,7 +115,7 @@ def temperature_table(teacher: pd.DataFrame) -> pd.DataFrame:
 
     `teacher`: its predictions. Columns share, T_0.5, T_1, T_2, T_4; 101 rows.
     """
-    logits = teacher.loc[teacher["split"] == "val", LOGITS].to_numpy(float)
+    logits = teacher.loc[teacher["split"] == "val", logits_of(teacher)].to_numpy(float)
     share = np.linspace(0, 1, 101)
     columns = {f"T_{t:g}": np.quantile(softmax(logits / t, axis=1).max(axis=1), share) for t in TEMPERATURES}
     return pd.DataFrame({"share": share, **columns})

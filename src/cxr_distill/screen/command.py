@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -29,7 +29,7 @@ EPILOG = """
 exit status:
   0    every file was screened
   2    stopped: wrong usage, no files, no model, or an output that cannot be written
-  3    some files were refused, because they do not look like an upright frontal chest X-ray
+  3    some files were refused: no upright frontal chest X-ray, or unlike those that the model learned from
   4    some files could not be read (and others may have been refused)
   130  interrupted
 
@@ -43,9 +43,14 @@ PROGRESS_SECONDS = 5.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
     options = _parser().parse_args(arguments)
+    return finished(lambda: _screen(options))
+
+
+def finished(action: Callable[[], int]) -> int:
+    """The exit status of a command: what `action` returns, or that of an error, which is one line on stderr."""
     quieten()
     try:
-        return _screen(options)
+        return action()
     except CxrError as error:
         print(f"error: {error}", file=sys.stderr)
         return CANNOT_RUN

@@ -9,7 +9,7 @@ from typing import Any
 from cxr_distill.base.errors import CxrError
 
 KEY = "cxr-distill"
-FORMAT = 1
+FORMAT = 2
 PREPROCESSING = (
     "Grey levels 0 to 255 (ITU-R 601 luma of colour; DICOM: rescale, VOI, MONOCHROME1 inverted), squashed to "
     "image_size x image_size by a separable triangle filter whose support grows with the reduction (Pillow's "
@@ -26,6 +26,7 @@ class Facts:
     threshold: float  # P(pneumonia) at or above it means pneumonia
     temperature: float  # p_calibrated = sigmoid(logit(p_pneumonia) / temperature)
     typicality_threshold: float  # a picture with lower typicality is refused
+    chest_threshold: float  # and one with even lower typicality than this is called no chest film
     dataset_sha256: str
     weights_sha256: str
     precision: str  # fp32 or int8

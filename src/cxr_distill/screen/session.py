@@ -20,7 +20,7 @@ class Answers(NamedTuple):
     """The graph's outputs for B pictures, float32."""
 
     p_pneumonia: Floats  # (B,)
-    probabilities: Floats  # (B, 3), order of Facts.classes
+    probabilities: Floats  # (B, K), order of Facts.classes
     p_calibrated: Floats  # (B,)
     activation: Floats  # (B, h, w), in logits: positive towards pneumonia
     typicality: Floats  # (B,), higher for more typical

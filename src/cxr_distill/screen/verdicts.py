@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cxr_distill.films.formats import read_film
+from cxr_distill.films.files import open_film
 from cxr_distill.films.pixels import BadPicture, squash
 from cxr_distill.screen.heatmap import overlay, small_copy
 from cxr_distill.screen.session import Model
@@ -24,8 +23,9 @@ from cxr_distill.screen.site_file import SiteFile
 
 BATCH = 8
 WORKERS = 2
-MAX_BYTES = 256 << 20
-"""More than twice the size of a film of 50 megapixels at 16 bits."""
+UNLIKE_FILMS = "a film unlike those that the model learned from"
+"""How the reason begins for a film of another kind; a picture is refused for any other reason if it is no upright
+chest film."""
 
 
 @dataclass(frozen=True)
@@ -106,18 +106,10 @@ def screen_files(
 
 def _read(file: Path, size: int, keep: bool) -> _Film | str:
     try:
-        status = file.stat()
-        if stat.S_ISDIR(status.st_mode):
-            next(file.iterdir(), None)  # raises the reason if it cannot be listed
+        if file.is_symlink() and file.is_dir():
             return "a link to a folder; to search it, give this path on the command line"
-        if not stat.S_ISREG(status.st_mode):
-            return "not a regular file"
-        if status.st_size > MAX_BYTES:
-            return f"{status.st_size >> 20} MiB is too large"
-        film = read_film(file.read_bytes())
+        film = open_film(file)
         return _Film(squash(film, size=size), small_copy(film) if keep else None)
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
     except BadPicture as error:
         return str(error)
     except MemoryError:
@@ -154,7 +146,7 @@ def _judge(
 
 
 def _why(pixels: NDArray[np.uint8], typicality: float, model: Model) -> str:
-    """Why a picture is not typical: turned, upside down, a negative, or another kind of picture."""
+    """Why a picture is not typical: turned, upside down, a negative, no chest film, or one of another kind."""
     remedies = {
         "not upright: turn it left by 90 degrees": np.rot90(pixels),
         "not upright: turn it right by 90 degrees": np.rot90(pixels, -1),
@@ -164,9 +156,10 @@ def _why(pixels: NDArray[np.uint8], typicality: float, model: Model) -> str:
     scores = model(np.stack(list(remedies.values()))).typicality
     if scores.max() >= model.facts.typicality_threshold:
         return list(remedies)[int(scores.argmax())]
-    return (
-        f"not like a frontal chest X-ray: typicality {typicality:.2f} is below {model.facts.typicality_threshold:.2f}"
-    )
+    film = typicality >= model.facts.chest_threshold
+    what = UNLIKE_FILMS if film else "not like a frontal chest X-ray"
+    needed = model.facts.typicality_threshold if film else model.facts.chest_threshold
+    return f"{what}: typicality {typicality:.2f} is below {needed:.2f}"
 
 
 def _exact(value: np.float32) -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -15,8 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.files import write_bytes, write_json
-from cxr_distill.screen.command import CANNOT_RUN, INTERRUPTED, add_model_options, chosen_model, quieten
+from cxr_distill.base.files import whole_file
+from cxr_distill.screen.command import add_model_options, chosen_model, finished
 from cxr_distill.screen.verdicts import Verdict, screen_files
 from cxr_distill.site.evaluate import evaluate_films
 from cxr_distill.site.labels import Labelled, read_labelled, with_headers
@@ -39,20 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return finished(lambda: _evaluate(options))
 
 
-def finished(action: Callable[[], None]) -> int:
-    """The exit status of a command: 0 if `action` ended, else one line on stderr that says why not."""
-    quieten()
-    try:
-        action()
-    except CxrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return CANNOT_RUN
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return 0
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cxr-evaluate",
@@ -62,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("labels", type=Path, metavar="LABELS", help="a CSV table, or a folder with class folders")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", default=Path("evaluation"), help="where the results go (evaluation)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        default=Path("cxr-evaluation"),
+        help="where the results go (cxr-evaluation)",
     )
     parser.add_argument(
         "--by",
@@ -89,7 +82,7 @@ def share(text: str) -> float:
     return value
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: argparse.Namespace) -> int:
     model = chosen_model(options)
     films = with_headers(read_labelled(options.labels), options.by)
     if missing := [name for name in options.by if any(name not in film.columns for film in films)]:
@@ -109,14 +102,20 @@ def _evaluate(options: argparse.Namespace) -> None:
         date=datetime.now(UTC).astimezone().date().isoformat(),
     )
     out: Path = options.output
-    write_bytes(out / "report.md", report(result, site, own_prevalence=options.prevalence is not None).encode())
-    write_json(out / "evaluation.json", result)
-    write_bytes(out / "films.csv", _table(films, verdicts, options.by).encode(errors="backslashreplace"))
-    if site:
-        write_json(out / "site.json", site.to_dict())
-    drawn = _draw(out / "evaluation.png", films, verdicts, result)
+    drawn = _picture(films, verdicts, result)
+    _write(
+        out,
+        {
+            "report.md": report(result, site, own_prevalence=options.prevalence is not None).encode(),
+            "evaluation.json": _json(result),
+            "films.csv": _table(films, verdicts, options.by).encode(errors="backslashreplace"),
+            "site.json": _json(site.to_dict()) if site else None,
+            "evaluation.png": drawn,
+        },
+    )
     print(summary(result, site))
     print(f"\n{out}/report.md has all figures." + ("" if drawn else " For a picture: pip install '.[report]'"))
+    return 0
 
 
 def _table(films: Sequence[Labelled], verdicts: Sequence[Verdict], by: Sequence[str]) -> str:
@@ -130,16 +129,36 @@ def _table(films: Sequence[Labelled], verdicts: Sequence[Verdict], by: Sequence[
     return text.getvalue()
 
 
-def _draw(path: Path, films: Sequence[Labelled], verdicts: Sequence[Verdict], result: dict[str, Any]) -> bool:
-    """Draw the picture if Matplotlib is installed."""
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _write(folder: Path, files: Mapping[str, bytes | None]) -> None:
+    """Write all of `files` or, if the disk is full, none. One without content is removed: it is of an earlier
+    evaluation."""
+    with ExitStack() as stack:
+        for name, content in files.items():
+            if content is not None:
+                stack.enter_context(whole_file(folder / name)).write_bytes(content)
+    for name in (name for name, content in files.items() if content is None and (folder / name).exists()):
+        try:
+            (folder / name).unlink()
+        except OSError as error:
+            raise CxrError(
+                f"cannot remove {folder / name}, which is of an earlier evaluation: {error.strerror}"
+            ) from None
+        print(f"{folder / name} was of an earlier evaluation and is removed", file=sys.stderr)
+
+
+def _picture(films: Sequence[Labelled], verdicts: Sequence[Verdict], result: dict[str, Any]) -> bytes | None:
+    """The PNG, if Matplotlib is installed."""
     try:
         from cxr_distill.site.picture import evaluation_picture
     except ModuleNotFoundError:
-        return False
+        return None
     read = [(f.label, v.p_pneumonia) for f, v in zip(films, verdicts, strict=True) if not v.unreadable]
     labels, probabilities = (np.array(column) for column in zip(*read, strict=True))
-    write_bytes(path, evaluation_picture(labels, probabilities, result))
-    return True
+    return evaluation_picture(labels, probabilities, result)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from cxr_distill.evaluation.bootstrap import rounded
 from cxr_distill.evaluation.scores import Scored
 from cxr_distill.screen.session import Model
 from cxr_distill.screen.site_file import SiteFile
-from cxr_distill.screen.verdicts import Verdict
+from cxr_distill.screen.verdicts import UNLIKE_FILMS, Verdict
 from cxr_distill.site.labels import Labelled
-from cxr_distill.site.measure import count_patients, measure, measure_groups, statistics
+from cxr_distill.site.measure import count_patients, measure, measure_groups, measure_share, statistics
 from cxr_distill.site.operating_point import choose_threshold, cross_validated, fit_calibration
 
 
@@ -38,6 +38,7 @@ def evaluate_films(
     """
     read = np.array([not verdict.unreadable for verdict in verdicts])
     typical = np.array([verdict.reason is None for verdict in verdicts])
+    unlike = np.array([not v.unreadable and (v.reason or "").startswith(UNLIKE_FILMS) for v in verdicts])
     readable, accepted = _scored(films, verdicts, read), _scored(films, verdicts, typical)
     named = statistics(threshold=model.facts.threshold, prevalence=prevalence)
     columns = {column: [film.columns[column] for film, keep in zip(films, read, strict=True) if keep] for column in by}
@@ -47,7 +48,10 @@ def evaluate_films(
         "threshold": model.facts.threshold,
         "films": len(films),
         "unreadable": {str(f.file): str(v.reason) for f, v in zip(films, verdicts, strict=True) if v.unreadable},
-        "refused": int((read & ~typical).sum()),
+        "refused": {
+            "unlike": measure_share(unlike[read], readable.patients),
+            "no_chest_film": measure_share((~typical & ~unlike)[read], readable.patients),
+        },
         "patients_named": all(film.patient is not None for film in films),
         "prevalence": rounded(readable.labels.mean()) if prevalence is None else prevalence,
         "all": {**count_patients(readable), **measure(readable, named)},

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_distill.evaluation.bootstrap import Estimate, Floats, count_blocks, mean_by_patient
+from cxr_distill.evaluation.bootstrap import Estimate, Floats, count_blocks
 from cxr_distill.evaluation.scores import METRICS, Scored, Statistic, calibration_error, decisions
 
 RESAMPLES, SEED, BLOCK = 2000, 0, 100
@@ -85,6 +85,17 @@ def _figure(value: float, resamples: Floats) -> Figure | None:
     return Estimate(value, finite).summary()
 
 
+def measure_share(chosen: NDArray[np.bool_], patients: NDArray[Any]) -> dict[str, Any]:
+    """The number of `films` that are `chosen` (N,), and their share with its 95% interval over `patients` (N,)."""
+    return {"films": int(chosen.sum()), **_share(chosen, patients)}
+
+
+def _share(chosen: NDArray[np.bool_], patients: NDArray[Any]) -> Figure:
+    blocks = count_blocks(patients, resamples=RESAMPLES, seed=SEED, block=BLOCK)
+    resampled = [(weights @ chosen) / weights.sum(axis=1) for weights in blocks]
+    return Estimate(float(chosen.mean()), np.concatenate(resampled)).summary()
+
+
 def measure_groups(
     scored: Scored, named: Mapping[str, Statistic], columns: Mapping[str, Sequence[str]], *, threshold: float
 ) -> dict[str, dict[str, dict[str, Any]]]:
@@ -109,8 +120,7 @@ def _group(
     ill, well = (len(np.unique(patients[labels == label])) for label in (1, 0))
     counts = {"films": int(rows.sum()), "patients_pneumonia": ill, "patients_normal": well}
     if min(ill, well) == 0 and max(ill, well) >= FEW:
-        right = (decided[rows] == labels).astype(np.float64)
-        share = mean_by_patient(right, patients, resamples=RESAMPLES, seed=SEED).summary()
+        share = _share(decided[rows] == labels, patients)
         known = "sensitivity" if ill else "specificity"
         return {**counts, "figures": {name: share if name == known else None for name in named}}
     if min(ill, well) < FEW:

@@ -25,16 +25,16 @@ from tqdm import tqdm
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256, whole_file
-from cxr_distill.data.archive import FOLDER, MANIFEST, PACKED
-from cxr_distill.films.formats import read_film
+from cxr_distill.data.archive import ABOUT, FOLDER, MANIFEST, PACKED, PACKED_SUBTYPES
+from cxr_distill.films.files import open_film
 from cxr_distill.films.pixels import BadPicture
 from cxr_distill.site.labels import Labelled, printable
 
 KEY_BYTES = 32
 DIGITS = 16
 """Hexadecimal digits of a keyed hash: 64 bits, so that two of a million patients share one with probability 3e-8."""
-SUBTYPES = {0: ("normal",), 1: ("bacterial", "viral")}
 SPLITS = ("train", "val", "test")
+LABELS = ("NORMAL", "PNEUMONIA")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Packed:
 
     films: int
     patients: int
+    tested: int  # of these, for testing
     copies: int  # exact copies that were left out
     counts: Mapping[str, int]  # by "SPLIT/LABEL"
     sha256: str  # of the archive
@@ -82,11 +83,14 @@ def keyed(key: bytes, what: str, value: str) -> str:
     return hmac.new(key, f"{what}\0{value}".encode(errors="surrogateescape"), sha256).hexdigest()[:DIGITS]
 
 
-def pack(films: Sequence[Labelled], target: Path, *, key: bytes, keep: Sequence[str], test_share: float) -> Packed:
+def pack(
+    films: Sequence[Labelled], target: Path, *, key: bytes, keep: Sequence[str], test_share: float, about: str = ""
+) -> Packed:
     """Write the archive `target`, whole or not at all.
 
-    keep: columns that travel. test_share: of the patients, if no film names a split; a patient stays on the same side
-    when films are added. Raises CxrError naming every film that is bad, and if the disk refuses.
+    keep: columns that travel. about: where the films come from, for the model card. test_share: of the patients, if no
+    film names a split; a patient stays on the same side when films are added. Raises CxrError naming every film that
+    is bad, and if the disk refuses.
     """
     given = any(film.columns.get("split") for film in films)
     bad = _contradictions(films, given=given)
@@ -114,7 +118,7 @@ def pack(films: Sequence[Labelled], target: Path, *, key: bytes, keep: Sequence[
             # A hash of the patient decides, so that nobody changes sides when films are added.
             drawn = "test" if int(keyed(key, "split", patient), 16) < test_share * 16**DIGITS else "train"
             split = film.columns["split"].lower() if given else drawn
-            name = f"{split}/{('NORMAL', 'PNEUMONIA')[film.label]}/{keyed(key, 'film', digest)}.png"
+            name = f"{split}/{LABELS[film.label]}/{keyed(key, 'film', digest)}.png"
             rows[name] = [name, patient, film.columns.get("subtype", "").lower(), *(film.columns[k] for k in keep)]
             if not bad:
                 _store(archive, f"{FOLDER}/{name}", png)
@@ -125,9 +129,12 @@ def pack(films: Sequence[Labelled], target: Path, *, key: bytes, keep: Sequence[
         writer.writerow([*PACKED, *keep])
         writer.writerows(rows[name] for name in sorted(rows))
         _store(archive, MANIFEST, text.getvalue().encode())
+        if about:
+            _store(archive, ABOUT, about.encode())
     return Packed(
         films=len(rows),
         patients=len({row[1] for row in rows.values()}),
+        tested=len({row[1] for name, row in rows.items() if name.startswith("test/")}),
         copies=copies,
         counts=dict(sorted(Counter(name.rpartition("/")[0] for name in rows).items())),
         sha256=file_sha256(target),
@@ -137,18 +144,18 @@ def pack(films: Sequence[Labelled], target: Path, *, key: bytes, keep: Sequence[
 def _contradictions(films: Sequence[Labelled], *, given: bool) -> list[str]:
     """What the table says that cannot be: unknown splits and subtypes, a patient on both sides of a `given` split."""
     bad = []
-    sides: dict[str, tuple[bool, Path]] = {}
+    sides: dict[str, tuple[str, Path]] = {}
     subtyped = any(film.columns.get("subtype") for film in films)
     for film in films:
         subtype, split = (film.columns.get(name, "").lower() for name in ("subtype", "split"))
-        allowed = SUBTYPES[film.label] if subtyped else ("",)
+        allowed = PACKED_SUBTYPES[LABELS[film.label]] if subtyped else ("",)
         if given and split not in SPLITS:
             bad.append(f"{film.file}: split {split!r} is not train, val or test")
         if subtype not in allowed and not (film.label == 0 and subtype == ""):
             bad.append(f"{film.file}: subtype {subtype!r} is not {' or '.join(allowed)}")
         if given and film.patient is not None:
-            side, other = sides.setdefault(film.patient, (split == "test", film.file))
-            if side != (split == "test"):
+            side, other = sides.setdefault(film.patient, (split, film.file))
+            if side != split:
                 bad.append(f"{film.file} and {other} are of one patient, on two sides of the split")
     return bad
 
@@ -172,13 +179,9 @@ def _encoded(films: Sequence[Labelled]) -> Iterator[tuple[bytes, str] | str]:
 
 def _encode(file: Path) -> tuple[bytes, str] | str:
     try:
-        grey = read_film(file.read_bytes())
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
+        grey = open_film(file)
     except BadPicture as error:
         return str(error)
-    except MemoryError:
-        return "too large for this machine's memory"
     content = BytesIO()
     plain = Image.frombytes("L", grey.size, grey.tobytes())  # without what the file said beside its pixels
     plain.save(content, "PNG")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.films.header import FACTS
-from cxr_distill.site.command import finished, share
+from cxr_distill.screen.command import finished
+from cxr_distill.site.command import share
 from cxr_distill.site.labels import read_labelled, with_headers
 from cxr_distill.site.pack import Packed, pack, read_key
 
+LONGEST = 300
+FEW = 400
+"""Test patients: with as many, the 95% interval of an accuracy is at most 0.05 to each side."""
 EPILOG = """
 LABELS is a CSV table with the columns file and label (NORMAL, PNEUMONIA, 0 or 1), and if you have them patient, subtype
 (bacterial, viral) and split (train, val, test); or a folder with the folders NORMAL and PNEUMONIA.
@@ -42,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
         "--keep", action="append", default=[], metavar="COLUMN",
         help="a column that travels; of DICOM headers: age (bands), sex, view, device; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--about", type=_line, default="", metavar="TEXT",
+        help="where the films come from; the model card repeats it: 'adults, St. Ann, 2019 to 2024'",
+    )  # fmt: skip
     parser.add_argument("--key", type=Path, metavar="FILE", help="the key of the hashes (FILE.key beside the archive)")
     parser.add_argument(
         "--test", type=share, default=0.2, metavar="SHARE", help="of the patients, if the table has no split (0.2)"
@@ -49,20 +58,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _pack(options: argparse.Namespace) -> None:
+def _line(text: str) -> str:
+    if not text.isprintable() or len(text) > LONGEST:
+        raise argparse.ArgumentTypeError(f"not one line of at most {LONGEST} characters")
+    return text
+
+
+def _pack(options: argparse.Namespace) -> int:
     films = with_headers(read_labelled(options.labels), options.keep)
     unknown = [name for name in options.keep if any(name not in film.columns for film in films)]
     if unknown:
         raise CxrError(f"{options.labels} has no column {unknown[0]!r}, and DICOM headers are asked for {FACTS}")
     output: Path = options.output
     key = read_key(options.key or output.with_suffix(".key"), output)
-    packed = pack(films, output, key=key, keep=options.keep, test_share=options.test)
+    packed = pack(films, output, key=key, keep=options.keep, test_share=options.test, about=options.about)
     print(_summary(packed, output, named=all(film.patient is not None for film in films)))
+    return 0
 
 
 def _summary(packed: Packed, output: Path, *, named: bool) -> str:
     lines = [f"{output}: {packed.films:,} films of {packed.patients:,} patients; SHA-256 {packed.sha256}"]
     lines += [f"  {place}: {count:,}" for place, count in packed.counts.items()]
+    if 0 < packed.tested < FEW:
+        error = 1.96 * math.sqrt(0.25 / packed.tested)
+        lines.append(f"{packed.tested} patients for testing are few: an accuracy is uncertain by up to {error:.2f}.")
     if packed.copies:
         lines.append(f"{packed.copies:,} exact copies were left out.")
     if not named:

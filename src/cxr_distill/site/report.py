@@ -44,7 +44,7 @@ def summary(result: Mapping[str, Any], site: SiteFile | None) -> str:
     """Lines for a terminal: counts, the main figures, and the operating point."""
     each = result["all"]
     lines = [
-        f"{result['films']:,} films: {each['films']:,} readable, {result['refused']:,} of them refused; "
+        f"{result['films']:,} films: {each['films']:,} readable, {_refused(result):,} of them refused; "
         f"{each['patients']:,} patients",
         *(f"  {NAMES[key]:<12} {_words(each[key])}" for key in SHORT),
     ]
@@ -56,6 +56,10 @@ def summary(result: Mapping[str, Any], site: SiteFile | None) -> str:
         f"{_words(point['specificity'])}"
     )
     return "\n".join(lines)
+
+
+def _refused(result: Mapping[str, Any]) -> int:
+    return sum(each["films"] for each in result["refused"].values())
 
 
 def _lead(each: Mapping[str, Any]) -> str:

@@ -92,6 +92,17 @@ class TuningParams(Params):
     students: Annotated[list[str], Field(min_length=1)]
 
 
+class SiteParams(Params):
+    """Section `site`: a second hospital with so many films, whose students start from random weights or a release.
+
+    learning_rate: of those that start from the release.
+    """
+
+    films: Annotated[list[Annotated[int, Field(ge=20)]], Field(min_length=1)]
+    seeds: Seeds
+    learning_rate: PositiveNumber
+
+
 class BlogParams(Params):
     """Section `blog`: its recipe, alone and taught, at the learning rates of its two programs, lower one first.
 
@@ -119,6 +130,7 @@ class Study:
     regime: RegimeParams
     grid: GridParams
     tuning: TuningParams
+    site: SiteParams
     blog: BlogParams
 
 
@@ -143,6 +155,7 @@ def read_study(path: Path) -> Study:
         regime=_section(RegimeParams, sections, "regime"),
         grid=_section(GridParams, sections, "grid"),
         tuning=_section(TuningParams, sections, "tuning"),
+        site=_section(SiteParams, sections, "site"),
         blog=_section(BlogParams, sections, "blog"),
     )
     asked = {f"{name}.student": getattr(study, name).student for name in ("labels", "regime", "grid", "tuning", "blog")}

@@ -135,6 +135,26 @@ def labels_figure(figures: Figures, *, synthetic: bool) -> Figure:
     return figure
 
 
+def site_figure(figures: Figures, *, synthetic: bool) -> Figure:
+    """AUROC over the number of films that a hospital has, by start, and of the release as it is."""
+    site = figures["site"]
+    figure = _figure(11, 4.2, "A hospital with films of its own: means over seeds, 95% intervals", synthetic=synthetic)
+    sizes = site["sizes"].values()
+    places = {"held_out": "its other films as they are", "held_out_other_frame": "its other films, other frame"}
+    for axes, (place, title) in zip(figure.subplots(1, 2, sharey=True), places.items(), strict=True):
+        for number, (start, words) in enumerate((("nothing", "from random weights"), ("release", "from the release"))):
+            scores = [each[start][place]["auroc"] for each in sizes]
+            _curve(axes, [each["films"] * 1.03**number for each in sizes], scores, COLOURS[number], "o-", words)
+        release = site["release"][place]["auroc"]
+        axes.axhline(release["value"], color="0.4", linewidth=1, linestyle="--", label="the release as it is")
+        axes.set(xscale="log", xlabel="films for training and validation", ylabel="AUROC")
+        axes.set_xticks([each["films"] for each in sizes], [str(each["films"]) for each in sizes])
+        axes.minorticks_off()
+        axes.set_title(title, fontsize=10)
+        axes.legend(fontsize=8, loc="lower right")
+    return figure
+
+
 def grid_figure(figures: Figures, *, synthetic: bool) -> Figure:
     """Validation log-loss in the other frame over alpha and temperature, and of the blog's point below."""
     points = figures["grid"]["points"].values()

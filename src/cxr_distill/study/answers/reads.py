@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from cxr_distill.base.classes import CLASSES
-from cxr_distill.evaluation.predictions import LOGITS
+from cxr_distill.evaluation.predictions import logits_of
 from cxr_distill.study.answers.networks import Figures
 
 QUANTILES = {"typical": 0.5, "hard": 0.05}
@@ -38,12 +38,12 @@ def soft_targets(teacher: pd.DataFrame) -> list[dict[str, Any]]:
 
     teacher: its predictions. Each film: `class`, `which` of QUANTILES, `logits` in the order of CLASSES.
     """
-    films = teacher[teacher["split"] == "val"]
+    films, columns = teacher[teacher["split"] == "val"], logits_of(teacher)
     chosen = []
     for number, name in enumerate(CLASSES):
         own = films[films["subtype"] == name]
-        sure = pd.Series(softmax(own[LOGITS].to_numpy(float), axis=1)[:, number], own.index).sort_values(kind="stable")
+        sure = pd.Series(softmax(own[columns].to_numpy(float), axis=1)[:, number], own.index).sort_values(kind="stable")
         for which, quantile in QUANTILES.items():
             row = own.loc[sure.index[round(quantile * (len(sure) - 1))]]
-            chosen.append({"class": name, "which": which, "logits": [float(row[column]) for column in LOGITS]})
+            chosen.append({"class": name, "which": which, "logits": [float(row[column]) for column in columns]})
     return chosen

@@ -117,6 +117,7 @@ def _sections(figures: Figures, source: Source) -> list[Section]:
         *_labels(figures),
         _grid(figures),
         *_tuning(figures),
+        *_site(figures),
         _blog(figures),
         *_checks(figures),
         Section("Where this is from", _source(figures, source)),
@@ -325,6 +326,47 @@ def _labels(figures: Figures) -> list[Section]:
         ),
         Section("What a teacher changes there", [], ["difference", *CHANGES], gains),
     ]  # fmt: skip
+
+
+STARTS = {"nothing": "from random weights", "release": "from the release"}
+"""How a student of section `site` starts, in words."""
+
+
+def _site(figures: Figures) -> list[Section]:
+    site = figures["site"]
+    places = ("held_out", "held_out_other_frame")
+    pairs = [(place, metric) for place in places for metric in ("auroc", "accuracy")]
+    names = ["AUROC", "accuracy", "AUROC, other frame", "accuracy, other frame"]
+    released = [_cell(site["release"][place][metric]) for place, metric in pairs]
+    rows = [["0", "0", "the release as it is", *released]]
+    changes = []
+    for each in site["sizes"].values():
+        films, patients = f"{each['films']:,}", f"{each['patients']:,}"
+        for start in STARTS:
+            rows.append([films, patients, STARTS[start], *(_cell(each[start][p][m]) for p, m in pairs)])
+        for key, words in (("release_minus_nothing", "from the release minus from random weights"),
+                           ("trained_minus_release", "from the release minus the release as it is")):  # fmt: skip
+            changes.append([films, words, *(_change(each[key][p][m]) for p, m in pairs)])
+    held_out = site["held_out"]
+    return [
+        Section(
+            "What do films of one's own add?",
+            [
+                "A second hospital is made of the training and validation patients with the highest numbers. A "
+                f"release is trained on {site['release_learned_from']:,} films of the other patients. The hospital has "
+                "some films and trains the student of params.yaml on them: from random weights, with more epochs where "
+                "there are fewer films, or from that release, with a learning rate of "
+                f"{site['learning_rate']:g}. One patient in five is for validation. All are measured on "
+                f"{held_out['films']:,} other films of "
+                f"{held_out['patients']:,} patients of this hospital. None of them is a test film.",
+            ],
+            ["films", "patients", "student", *names],
+            rows,
+            drawn=plots.site_figure,
+            caption="AUROC of the hospital's own student over the number of its films.",
+        ),
+        Section("What the release adds there", [], ["films", "difference", *names], changes),
+    ]
 
 
 def _grid(figures: Figures) -> Section:

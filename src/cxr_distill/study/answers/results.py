@@ -30,12 +30,13 @@ def study(
     latency: Mapping[str, Any],
     models: Mapping[str, Mapping[str, Any]],
     teacher: pd.DataFrame,
+    at_site: Figures,
     evaluate: EvaluateParams,
 ) -> Figures:
     """All of study/results.json.
 
     labelled, megabytes, latency: see `questions`; test_subtypes (N,) of the test images; tables: TABLES by name;
-    models: evaluation/NAME.json of the main networks; teacher: its predictions.
+    models: evaluation/NAME.json of the main networks; teacher: its predictions; at_site: of `site.site`.
     """
     draws, first, student = asked.draws, asked.networks["teacher"], main_student(asked.study, asked.main)
     networks = {
@@ -55,6 +56,7 @@ def study(
         "regime": questions.regime(asked),
         "grid": questions.grid(asked),
         "tuning": questions.tuning(asked),
+        "site": at_site,
         "blog": questions.blog(asked),
         "reads": reads(models),
         "soft_targets": soft_targets(teacher),

@@ -29,11 +29,13 @@ from cxr_distill.base.tensors import read_tensors
 from cxr_distill.nets.common.precision import AUTO
 from cxr_distill.study.cells.keys import Environment, cell_key, environment, one_thread
 from cxr_distill.study.cells.network import Rows, Tensors, train_alone
+from cxr_distill.study.cells.site import train_at_site
 from cxr_distill.study.cells.store import read_cell, write_cell
 from cxr_distill.study.cells.taught import train_taught
 from cxr_distill.study.cells.teacher import label_whole_images, train_teacher
 from cxr_distill.study.plan.matrix import SOFT_TARGETS
 from cxr_distill.study.plan.settings import Job, Setting, TeacherSetting, WholeSetting
+from cxr_distill.study.plan.site import SiteRows, SiteSetting
 from cxr_distill.training.data import Images, read_images
 
 SPLITS = ("train", "val", "test")
@@ -61,19 +63,23 @@ class Inputs:
     """What cells are made from.
 
     images: film or lungs -> split -> file. soft_targets, weights: of the main pipeline's teacher. labelled: share of
-    the patients -> rows (N,) of the training films that then have a label.
+    the patients -> rows (N,) of the training films that then have a label. site: number of films -> whose they are.
     """
 
     images: Mapping[str, Mapping[str, Input]]
     soft_targets: Input
     weights: Input
     labelled: Mapping[float, Rows]
+    site: Mapping[int, SiteRows]
 
     def of(self, job: Job) -> dict[str, str]:
         """What a cell depends on, by name, but for another cell."""
         setting = job.setting
         if isinstance(setting, WholeSetting):
             return {"train": self.images[setting.teacher.sees]["train"].sha256, "weights": self.weights.sha256}
+        if isinstance(setting, SiteSetting):
+            rows = sha256(b"".join(each.tobytes() for each in vars(self.site[setting.films]).values())).hexdigest()
+            return {**{split: self.images["film"][split].sha256 for split in ("train", "val")}, "rows": rows}
         sees = setting.teacher.sees if isinstance(setting, TeacherSetting) else "film"
         hashes = {split: file.sha256 for split, file in self.images[sees].items()}
         if setting.labelled < 1:
@@ -251,12 +257,14 @@ def _reason(future: Future[Any]) -> str:
 def cost(setting: Setting) -> float:
     """About how long a cell takes, in no unit: long ones start first, so that none is left over at the end.
 
-    Teachers come before all students, which wait for them.
+    Teachers, and the release from which others start, come before all students, which wait for them.
     """
     if isinstance(setting, WholeSetting):
         return 1e9
     if isinstance(setting, TeacherSetting):
         return 1e6 * setting.teacher.epochs
+    if isinstance(setting, SiteSetting):
+        return 1e8 if setting.films == 0 else setting.student.epochs * setting.films / 1e3
     films = setting.labelled * (1.0 if setting.balance.classes else 1.9)
     return setting.student.epochs * films * sum(setting.student.channels) / setting.pool**2
 
@@ -272,6 +280,9 @@ def train_cell(job: Job, inputs: Inputs, where: Environment, teacher: Tensors | 
             _check(inputs.weights)
             train = inputs.images[setting.teacher.sees]["train"]
             return label_whole_images(setting, inputs.weights.path, _images(train).pixels)
+        if isinstance(setting, SiteSetting):
+            films = {split: _images(inputs.images["film"][split]) for split in ("train", "val")}
+            return train_at_site(setting, films, inputs.site[setting.films], teacher)
         sees = setting.teacher.sees if isinstance(setting, TeacherSetting) else "film"
         images = {split: _images(file) for split, file in inputs.images[sees].items()}
         labelled = inputs.labelled[setting.labelled] if setting.labelled < 1 else None

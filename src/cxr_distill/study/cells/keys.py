@@ -18,12 +18,13 @@ from threadpoolctl import threadpool_limits
 from cxr_distill.nets.common.precision import AUTO, processor, resolved
 
 # Loaded here, so that the hashes of `environment` are those of the code that will run.
-from cxr_distill.study.cells import network, taught, teacher
+from cxr_distill.study.cells import network, site, taught, teacher
 from cxr_distill.study.cells.imports import reached
 from cxr_distill.study.plan.settings import Setting, StudentSetting
+from cxr_distill.study.plan.site import SiteSetting
 
 SOURCE = Path(__file__).resolve().parents[3]  # src/
-CODE = {"alone": network, "taught": taught, "teacher": teacher}
+CODE = {"alone": network, "site": site, "taught": taught, "teacher": teacher}
 """Kind of cell -> the module that trains it."""
 LIBRARIES = ("lightning", "numpy", "scikit-learn", "scipy", "torch", "torchvision")
 
@@ -38,6 +39,8 @@ def cell_key(setting: Setting, inputs: Mapping[str, str], environment: Environme
 
 def code_of(setting: Setting, environment: Environment) -> str:
     """The hash of the code that trains this kind of cell: another loss of distillation leaves students alone valid."""
+    if isinstance(setting, SiteSetting):
+        return str(environment["code"]["site"])
     if not isinstance(setting, StudentSetting):
         return str(environment["code"]["teacher"])
     return str(environment["code"]["taught" if setting.distill else "alone"])

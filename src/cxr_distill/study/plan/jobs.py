@@ -10,8 +10,9 @@ from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewPar
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
 from cxr_distill.study.params import FILE, Study
-from cxr_distill.study.plan.matrix import ALONE, PIPELINE, Cell, Cells, Student, Teacher
+from cxr_distill.study.plan.matrix import ALONE, PIPELINE, SITE_RELEASE, Cell, Cells, SiteStudent, Student, Teacher
 from cxr_distill.study.plan.settings import Job, StudentSetting, TeacherSetting, WholeSetting
+from cxr_distill.study.plan.site import SiteSetting
 
 LONGEST = 4
 """A teacher from few labels has at most so many times the epochs."""
@@ -63,7 +64,33 @@ def _job_of(cell: Cell, study: Study, base: Base) -> Job:
                 frame_seed=base.frame_seed,
             )
         )
+    if isinstance(cell, SiteStudent):
+        return Job(_at_site(cell, study, base, trainer), SITE_RELEASE if cell.start == "release" else None)
     return Job(WholeSetting(teacher=teacher, trainer=trainer))
+
+
+def _at_site(cell: SiteStudent, study: Study, base: Base, trainer: TrainerParams) -> SiteSetting:
+    changes: dict[str, Any] = {"seed": cell.seed}
+    few = cell.films > 0 and cell.start == "nothing"
+    if few:  # from random weights, fewer films need more epochs
+        changes["epochs"] = round(base.student.epochs * max(study.site.films) / cell.films)
+    if cell.start == "release":
+        changes["learning_rate"] = study.site.learning_rate
+    return SiteSetting(
+        student=base.student.model_copy(update=changes),
+        views=base.views,
+        view_count=None if few else base.view_count,
+        balance=base.balance,
+        trainer=trainer,
+        labelled=1.0,
+        frame_seed=base.frame_seed,
+        classes=3,
+        pool=1,
+        distill=None,
+        targets=None,
+        films=cell.films,
+        start=cell.start,
+    )
 
 
 def _student(cell: Student, study: Study, base: Base, trainer: TrainerParams) -> StudentSetting:

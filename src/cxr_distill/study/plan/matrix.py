@@ -14,6 +14,8 @@ from cxr_distill.study.params import FILE, BlogParams, Change, Study
 ALONE, TAUGHT = "alone", "taught"
 PIPELINE = ("baseline", "distilled")
 """Students of group `size` that the main pipeline trains: the one of params.yaml at its seed, alone and taught."""
+SITE_RELEASE = "site_release"
+"""The release of group `site`, from whose weights students there start."""
 SOFT_TARGETS = "soft_targets"
 """The teacher of the main pipeline, by its logits for views."""
 WHOLE = "teacher_whole"
@@ -64,7 +66,16 @@ class WholeImages:
     """The main pipeline's teacher on whole training images."""
 
 
-Cell = Student | Teacher | WholeImages
+@dataclass(frozen=True)
+class SiteStudent:
+    """A student of a second hospital with so many films; 0: SITE_RELEASE, from films of other patients."""
+
+    films: int
+    start: Literal["nothing", "release"]
+    seed: int
+
+
+Cell = Student | Teacher | WholeImages | SiteStudent
 Cells = Mapping[str, Cell]
 
 
@@ -97,7 +108,7 @@ def cells_of(study: Study, main: Main) -> Cells:
     Raises CxrError if a question lacks the networks that its answer is compared with.
     """
     _check_comparisons(study, main)
-    parts = (_size, _labels, _regime, _grid, _tuning, _blog)
+    parts = (_size, _labels, _regime, _grid, _tuning, _site, _blog)
     return {WHOLE: WholeImages(), **{name: cell for part in parts for name, cell in part(study, main).items()}}
 
 
@@ -174,6 +185,21 @@ def _tuning(study: Study, main: Main) -> dict[str, Cell]:
         for seed in _seeds(study.size[student].seeds, main):
             cells[f"tuned_{student}_{seed}"] = Student("tuned", student, ALONE, seed, change=asked.chosen)
     return cells
+
+
+def _site(study: Study, main: Main) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {SITE_RELEASE: SiteStudent(0, "nothing", main.student.seed)}
+    starts: tuple[Literal["nothing", "release"], ...] = ("nothing", "release")
+    for films in study.site.films:
+        for start in starts:
+            for seed in _seeds(study.site.seeds, main):
+                cells[site_cell(films, start, seed)] = SiteStudent(films, start, seed)
+    return cells
+
+
+def site_cell(films: int, start: str, seed: int) -> str:
+    """The name of a student of group `site`."""
+    return f"site_{films}_{start}_{seed}"
 
 
 def _blog(study: Study, main: Main) -> dict[str, Cell]:

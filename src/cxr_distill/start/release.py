@@ -1,0 +1,32 @@
+"""Start from the student that this project ships, which learned from the published films."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+from safetensors.torch import load
+from torch import nn
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.nets.student.network import build_student
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.student.weights import fill
+
+SHIPPED = Path(__file__).with_name("release.safetensors")
+"""models/distilled.safetensors of the committed run: a test compares them."""
+SHA256 = "d6eae9ba78a3331c996acba7fdddb6151f161125dcf3b57c472359558c42dcdf"
+"""Of SHIPPED. DVC sees this line, so students that start from other weights are trained again."""
+
+SOURCE = f"the released student, which learned from the published films (weights {SHA256[:12]})"
+"""What a weights file says of its start."""
+
+
+def begin(params: StudentParams, *, classes: int) -> nn.Module:
+    """The student with the shipped weights. Raises CxrError if it has another shape, or if the file is damaged."""
+    content = SHIPPED.read_bytes()
+    if sha256(content).hexdigest() != SHA256:
+        raise CxrError(f"{SHIPPED} is damaged; get it again with `git checkout`")
+    net = build_student(params, classes=classes)
+    fill(net, load(content))
+    return net
