@@ -22,6 +22,8 @@ def main() -> None:
     trainer = load_params("trainer", TrainerParams)
     start = start_of_students()
 
+    from copy import deepcopy
+
     from cxr_distill.base.files import file_sha256, write_table
     from cxr_distill.base.labels import count_classes
     from cxr_distill.base.tensors import read_tensors
@@ -43,7 +45,8 @@ def main() -> None:
     if start == "release":
         trained["start"] = release.SOURCE
         teacher = float(read_tensors(SOFT_TARGETS)[1]["validation_auroc"])
-        if teacher <= (own := auroc(net, val.pixels, val.labels)):
+        # Of a copy, because it leaves a network in eval mode, in which it would be trained.
+        if teacher <= (own := auroc(deepcopy(net), val.pixels, val.labels)):
             distill = distill.model_copy(update={"alpha": 0.0})
             trained["alpha"] = (
                 f"0, because the teacher is not better: its AUROC on validation is {teacher:.4f}, that of the released "

@@ -120,7 +120,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     write_tensors(folder / "soft_targets", {"logits": logits})
     write_weights(build_teacher(TEACHER), folder / "teacher")
     files = {sees: {split: input_of(folder / f"{sees}_{split}") for split in FILMS} for sees in ("film", "lungs")}
-    part = np.arange(sum(len(FILMS[split].labels) for split in ("train", "val"))) % 6
+    part = np.random.default_rng(0).permutation(sum(len(FILMS[split].labels) for split in ("train", "val"))) % 6
     site = {0: SiteRows(part < 2, part == 2, part == 5), 20: SiteRows(part == 3, part == 4, part == 5)}
     return Inputs(files, input_of(folder / "soft_targets"), input_of(folder / "teacher"), {0.5: LABELLED}, site)
 
@@ -286,7 +286,11 @@ def test_another_input_makes_the_cells_stale_that_are_made_from_it(jobs: dict[st
 
     few_labels = {"teacher_labels_50", "labels_50_taught_0"}
     of_whole = {"teacher_whole", "regime_taught_0", "blog_high_train"}
-    assert stale(changed(inputs, "film", "test", other)) == set(jobs) - {"teacher_labels_50", "teacher_whole"}
+    at_site = {"site_release", "site_20_nothing_0", "site_20_release_0"}
+    assert stale(changed(inputs, "film", "test", other)) == set(jobs) - {"teacher_labels_50", "teacher_whole", *at_site}
+    assert stale(changed(inputs, "film", "val", other)) >= at_site
+    rows = {**inputs.site, 0: inputs.site[20]}
+    assert stale(replace(inputs, site=rows)) == {"site_release", "site_20_release_0"}
     assert stale(changed(inputs, "lungs", "val", other)) == few_labels
     assert stale(changed(inputs, "lungs", "train", other)) == few_labels | of_whole
     assert stale(replace(inputs, soft_targets=other)) == {"size_small_lungs_0"}
@@ -304,7 +308,7 @@ def test_other_code_versions_or_processors_make_a_cell_stale(
         return {kind: code_hash(module.__name__) for kind, module in keys.CODE.items()}
 
     before = hashes()
-    assert before == environment()["code"] and set(before) == {"alone", "taught", "teacher"}
+    assert before == environment()["code"] and set(before) == {"alone", "site", "taught", "teacher"}
     for file, stale in {
         "study/cells/cluster.py": set(),
         "study/plan/matrix.py": set(),
@@ -316,8 +320,11 @@ def test_other_code_versions_or_processors_make_a_cell_stale(
         "nets/teacher/soft_targets.py": {"teacher"},
         "study/cells/taught.py": {"taught"},
         "study/cells/teacher.py": {"teacher"},
-        "evaluation/frames.py": {"alone", "taught", "teacher"},
-        "training/loop.py": {"alone", "taught", "teacher"},
+        "study/cells/site.py": {"site"},
+        "study/plan/site.py": {"site"},
+        "nets/student/weights.py": {"site"},
+        "evaluation/frames.py": {"alone", "site", "taught", "teacher"},
+        "training/loop.py": {"alone", "site", "taught", "teacher"},
     }.items():
         path = tmp_path / "src/cxr_distill" / file
         kept = path.read_text()

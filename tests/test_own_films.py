@@ -83,10 +83,12 @@ def the_teacher_is_asked_only_if_it_is_better(repo: Path, said: str) -> None:
         [sys.executable, "-m", "stages.distill"], cwd=repo, env=environment(), capture_output=True, text=True
     )
     assert again.returncode == 0 and sentence in again.stdout, again.stderr
-    (distilled, trained), (baseline, _) = (
-        read_tensors(path) for path in (weights, repo / "models/baseline.safetensors")
-    )
-    assert "alpha" in trained and all(np.array_equal(distilled[name], baseline[name]) for name in baseline)
+    assert "alpha" in read_tensors(weights)[1]
+    losses = [
+        float((repo / f"plots/history/{name}.csv").read_text().splitlines()[1].split(",")[1])
+        for name in ("distilled", "baseline")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)  # labels alone, from the same weights
 
 
 @pytest.mark.parametrize(("kind", "start"), [("folders", "nothing"), ("dicom", "release")])
@@ -97,6 +99,7 @@ def test_films_of_ones_own_end_in_a_model_an_evaluation_and_an_operating_point(
     places = {name: write(tmp_path / name, numbers) for name, numbers in
               {"trained": TRAINED, "evaluated": EVALUATED, "new": NEW}.items()}  # fmt: skip
     archive = tmp_path / "films.zip"
+    archive.with_suffix(".key").write_text("00" * 32)  # the hashes, and so who is tested, are always the same
     about = ["--about", "drawn films, 2026"]
     assert pack_command.main([str(places["trained"]), "-o", str(archive), *about]) == 0
     sha256 = capsys.readouterr().out.split("SHA-256 ")[1].split()[0]

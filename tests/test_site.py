@@ -18,6 +18,7 @@ from cxr_distill.evaluation import metrics
 from cxr_distill.evaluation.scores import METRICS, Scored, threshold_for_sensitivity
 from cxr_distill.release.build import FP32, INT8
 from cxr_distill.screen import command as screen_command
+from cxr_distill.screen.command import CANNOT_RUN
 from cxr_distill.screen.session import load_model
 from cxr_distill.screen.site_file import Calibration, SiteFile, log_odds, read_site
 from cxr_distill.site import command, measure
@@ -157,7 +158,8 @@ def test_a_table_ends_in_a_report_and_an_operating_point_for_screening(
     assert set(result["refused"]) == {"unlike", "no_chest_film"}
     refused = sum(each["films"] for each in result["refused"].values())
     for each in result["refused"].values():
-        assert each["low"] <= each["value"] == pytest.approx(each["films"] / (FILMS + 1), abs=1e-6) <= each["high"]
+        assert each["low"] <= each["value"] <= each["high"]
+        assert each["value"] == pytest.approx(each["films"] / (FILMS + 1), abs=1e-6)
     assert refused >= 1
     assert result["all"]["films"] == FILMS + 1 and result["accepted"]["films"] == FILMS + 1 - refused
     assert result["all"]["patients"] == FILMS // 2
@@ -184,7 +186,7 @@ def test_a_table_ends_in_a_report_and_an_operating_point_for_screening(
         assert own["p_calibrated"] == pytest.approx(float(calibrate(own["p_pneumonia"])), abs=1e-6)
 
     other = ["--site", str(out / "site.json"), "--model", str(model.parent / INT8), paths[0]]
-    assert screen_command.main(other) == screen_command.CANNOT_RUN
+    assert screen_command.main(other) == CANNOT_RUN
     assert "made for another model" in capsys.readouterr().err
 
 
@@ -256,7 +258,7 @@ def test_a_bad_table_is_one_line_and_leaves_nothing(
     (tmp_path / "labels.csv").write_bytes(content)
     (tmp_path / "noise.png").write_bytes((films / "noise.png").read_bytes())
     status, said, err = evaluate(capsys, tmp_path / "labels.csv", "--model", model, "-o", tmp_path / "out")
-    assert status == command.CANNOT_RUN and said == "" and not (tmp_path / "out").exists()
+    assert status == CANNOT_RUN and said == "" and not (tmp_path / "out").exists()
     last = err.splitlines()[-1]
     assert last.startswith("error: ") and expected in last and "\x1b" not in last
 
@@ -277,7 +279,7 @@ def test_wrong_words_on_the_command_line_are_one_line(
     }
     for expected, words in cases.items():
         status, _, err = evaluate(capsys, "--model", model, *words)
-        assert status == command.CANNOT_RUN and expected.lower() in err.splitlines()[-1].lower(), err
+        assert status == CANNOT_RUN and expected.lower() in err.splitlines()[-1].lower(), err
     for share in ("0", "1", "x", "nan"):
         with pytest.raises(SystemExit):
             command.main([str(table), "--sensitivity", share])
