@@ -93,7 +93,7 @@ function toGrey(data, { photometric, stored, signed }, pixels) {
   const meant = Int32Array.from({ length: 2 ** stored }, (_, code) => (signed ? (code << unused) >> unused : code));
   const padding = signed ? data.int16("x00280120") : data.uint16("x00280120");
   const rescale = lookup(data.elements.x00283000, signed) ?? linear(data);
-  const voi = lookup(data.elements.x00283010, false);
+  const voi = lookup(data.elements.x00283010, signed);
   const values = Float64Array.from(meant, rescale.of);
   const window = readWindow(data);
   let [black, white] = voi
@@ -120,7 +120,8 @@ function linear(data) {
     if (!Number.isFinite(value)) throw new FilmError("its pixel values are not numbers");
     return value;
   };
-  const [slope, intercept] = [number("x00281053", 1), number("x00281052", 0)];
+  const both = data.elements.x00281053 && data.elements.x00281052; // pydicom takes neither alone
+  const [slope, intercept] = both ? [number("x00281053", 1), number("x00281052", 0)] : [1, 0];
   return { of: (value) => slope * value + intercept };
 }
 
@@ -129,7 +130,8 @@ function lookup(sequence, signed) {
   const table = sequence?.items?.[0]?.dataSet;
   if (!table?.elements.x00283002 || !table.elements.x00283006) return null;
   const entries = table.uint16("x00283002", 0) || 65536;
-  const first = signed ? table.int16("x00283002", 1) : table.uint16("x00283002", 1);
+  const below = (table.elements.x00283002.vr ?? (signed ? "SS" : "US")) === "SS"; // implicit VR does not say
+  const first = below ? table.int16("x00283002", 1) : table.uint16("x00283002", 1);
   const bits = table.uint16("x00283002", 2);
   const { dataOffset, length } = table.elements.x00283006;
   const wide = length >= 2 * entries;

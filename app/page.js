@@ -238,11 +238,14 @@ async function show(film, picture = null) {
   document.querySelector("figure").hidden = Boolean(film.error);
   if (film.error) return;
   try {
-    drawFilm(at("picture"), picture ?? (await read(film)));
+    const seen = picture ?? (await read(film));
+    if (selected !== film) return; // another one was chosen meanwhile
+    drawFilm(at("picture"), seen);
   } catch (error) {
+    if (selected !== film) return;
     at("reason").textContent = `The film cannot be shown any more: ${error.message}`;
   }
-  if (selected === film) showHeat();
+  showHeat();
 }
 
 function sentence(film) {

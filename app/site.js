@@ -1,6 +1,7 @@
 // The operating point that a place chose on its own films with `cxr-evaluate`, for one model and no other: site.json.
 
 const FORMAT = 1;
+const FIELDS = 10;
 
 /** The operating point in a file's text. Throws an Error that says in one line why there is none. */
 export function readSite(text, modelSha256) {
@@ -10,7 +11,7 @@ export function readSite(text, modelSha256) {
   } catch {
     // what it holds is said below
   }
-  if (site?.format !== undefined && site.format !== FORMAT)
+  if (Number.isInteger(site?.format) && site.format !== FORMAT)
     throw new Error(`it is of format ${site.format}, this page reads ${FORMAT}`);
   if (!valid(site)) throw new Error("not a site file of cxr-evaluate");
   if (site.model_sha256 !== modelSha256)
@@ -23,8 +24,11 @@ export function readSite(text, modelSha256) {
 function valid(site) {
   const share = (value) => typeof value === "number" && value >= 0 && value <= 1;
   const count = (value) => Number.isInteger(value) && value > 0;
-  const line = (value) => typeof value === "string" && !/\p{C}/u.test(value);
+  // What Python calls printable.
+  const line = (value) => typeof value === "string" && !/[\p{C}\p{Z}]/u.test(value.replaceAll(" ", ""));
   return (
+    site?.format === FORMAT &&
+    Object.keys(site).length === FIELDS &&
     [site?.threshold, site?.sensitivity, site?.prevalence].every(share) &&
     [site.films, site.patients].every(count) &&
     [site.name, site.date, site.model_sha256].every(line) &&

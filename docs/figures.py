@@ -264,31 +264,25 @@ def at_site(study: Results) -> str:
     head = ["films", "student", "AUROC", "accuracy", "AUROC, other frame"]
     seeds = next(iter(site["sizes"].values()))["release"]["held_out"]["auroc"]["seeds"]
     changes = {
-        "release_minus_nothing": "A start from the release instead of random weights makes",
-        "trained_minus_release": "Training, from the release on, makes its",
+        "release_minus_nothing": "trained from the release, against random weights",
+        "trained_minus_release": "trained from the release, against the release as it is",
     }
-    where = {"held_out": "", "held_out_other_frame": " in the other frame"}
-    said = [
-        f"- {words} {METRICS[metric]}{where[place]} {_by_films(site, key, place, metric)}."
-        for key, words in changes.items()
-        for place, metric in columns
-    ]
+    said = [[words, *(_by_films(site, key, *column) for column in columns)] for key, words in changes.items()]
     note = (
         f"Measured on {site['held_out']['films']:,} films of {site['held_out']['patients']:,} patients that took no "
-        f"part in the training; threshold 0.5, means over {seeds} seeds with 95% intervals. The hospital is made of "
-        "the data set: the training and validation patients with the highest numbers. The release is one that has "
-        "not seen them."
+        f"part in the training; threshold 0.5, means over {seeds} seeds with 95% intervals. What the intervals of the "
+        "paired differences say:"
     )
-    return "\n".join([table(head, rows), "", note, "", *said])
+    return "\n".join([table(head, rows), "", note, "", table(["", *head[2:]], said)])
 
 
 def _by_films(site: Results, key: str, place: str, metric: str) -> str:
-    """`higher with 50 and 100 films, not measurably different with 200`."""
-    found: dict[str, list[str]] = {"higher": [], "lower": [], "not measurably different": []}
+    """`higher with 50 and 100 films; no measurable change with 200 films`."""
+    found: dict[str, list[str]] = {"higher": [], "**lower**": [], "no measurable change": []}
     for each in site["sizes"].values():
-        word = verdict(each[key][place][metric], better="higher", worse="lower", neither="not measurably different")
+        word = verdict(each[key][place][metric], better="higher", worse="**lower**", neither="no measurable change")
         found[word].append(f"{each['films']:,}")
-    return ", ".join(f"{word} with {_listed(films)} films" for word, films in found.items() if films)
+    return "; ".join(f"{word} with {_listed(films)} films" for word, films in found.items() if films)
 
 
 def _listed(words: Sequence[str]) -> str:

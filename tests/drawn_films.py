@@ -164,6 +164,7 @@ def hostile(grey: np.ndarray) -> dict[str, bytes]:
         "huge_inside.dcm": dicom(grey, syntax=JPEG2000Lossless, frames=saved(grey, "JPEG2000", no_jp2=True).replace(
             struct.pack(">II", grey.shape[1], grey.shape[0]), struct.pack(">II", 40_000, 40_000), 1)),
         "bomb.dcm": deflate_bomb(),
+        "bomb_without_length.dcm": deflate_bomb()[:140] + bytes(4) + deflate_bomb()[144:],
         "animated.png": saved(frames[0], "PNG", save_all=True, append_images=frames[1:]),
         "animated.gif": saved(frames[0], "GIF", save_all=True, append_images=frames[1:]),
         "pages.tiff": saved(frames[0], "TIFF", save_all=True, append_images=frames[1:]),

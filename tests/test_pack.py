@@ -138,7 +138,7 @@ def test_who_is_tested_stays_so_when_films_are_added_and_a_given_split_is_kept(
         assert run(capsys, table, "-o", tmp_path / f"{count}.zip", "--key", tmp_path / "key")[0] == 0
         places[count] = {row["patient"]: row["file"].split("/")[0] for row in manifest(tmp_path / f"{count}.zip")}
     assert places[40].items() <= places[60].items()
-    split = [{**row_of(number), "split": "Test" if number < 10 else "train"} for number in range(40)]
+    split = [{**row_of(number), "Split": "Test" if number < 10 else "train"} for number in range(40)]
     assert run(capsys, write_table(films / "split.csv", split), "-o", tmp_path / "given.zip")[0] == 0
     assert sum(row["file"].startswith("test/") for row in manifest(tmp_path / "given.zip")) == 10
 
@@ -169,6 +169,20 @@ BAD: dict[str, tuple[list[dict[str, str]], str]] = {
     "the same pixels, two patients": (
         rows(file="copy of 2.dcm", label="1", subtype="viral", patient="else"),
         "the same pixels and different patients",
+    ),
+    "the same pixels, two splits": (
+        rows(
+            file="copy of 2.dcm",
+            label="1",
+            subtype="viral",
+            patient=row_of(2)["patient"],
+            split=["train", "train", "train", "test"],
+        ),
+        "on two sides of the split",
+    ),
+    "the same pixels, two subtypes": (
+        rows(file="copy of 2.dcm", label="1", subtype="bacterial", patient=row_of(2)["patient"]),
+        "the same pixels and different subtypes",
     ),
     "two faults": (rows(label="ill", file=["gone.dcm", None, None, None]), "'ill' is not NORMAL"),
 }
@@ -225,12 +239,48 @@ def test_copies_are_left_out_and_columns_that_are_not_there_are_one_line(
     assert status == 0 and "1 exact copies were left out" in said and len(manifest(tmp_path / "a.zip")) == 6
     assert "has no column 'ward'" in run(capsys, table, "-o", tmp_path / "b.zip", "--keep", "ward")[2]
     assert "cannot write" in run(capsys, table, "-o", films / "labels.csv" / "a.zip", "--key", tmp_path / "a.key")[2]
+    assert "is a folder" in run(capsys, table, "-o", tmp_path)[2]
+
+
+def test_the_archive_never_takes_the_place_of_its_key(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["-o", tmp_path / "a.key"], ["-o", tmp_path / "a.zip", "--key", tmp_path / "a.zip"]):
+        status, _, err = run(capsys, films / "labels.csv", *words)
+        assert status == CANNOT_RUN and "would take the place of the key" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_order_in_the_archive_says_nothing_of_that_in_the_table(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stored(folder: Path, table: Path, name: str) -> list[int]:
+        """Numbers of the films in the order of the archive."""
+        assert run(capsys, table, "-o", tmp_path / name, "--key", tmp_path / "a.key")[0] == 0
+        pixels = {saved(np.asarray(read_film((folder / f"{n}.dcm").read_bytes())), "PNG"): n for n in range(60)}
+        archive = zipfile.ZipFile(tmp_path / name)
+        return [pixels[archive.read(entry)] for entry in archive.namelist() if entry.endswith(".png")]
+
+    order = stored(films, films / "labels.csv", "a.zip")
+    assert sorted(order) == list(range(60)) and abs(np.corrcoef(order, range(60))[0, 1]) < 0.5
+    backwards = write_table(films / "backwards.csv", [row_of(number) for number in reversed(range(60))])
+    assert stored(films, backwards, "b.zip") == order
+    moved = shutil.copytree(films, tmp_path / "elsewhere")
+    stored(moved, moved / "labels.csv", "c.zip")
+    assert len({(tmp_path / name).read_bytes() for name in ("a.zip", "b.zip", "c.zip")}) == 1
+
+
+def test_two_folders_of_one_class_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("NORMAL", "normal", "PNEUMONIA"):
+        (tmp_path / name).mkdir()
+    assert "two folders of one class" in run(capsys, tmp_path, "-o", tmp_path / "a.zip")[2]
 
 
 def test_an_interrupted_packing_leaves_nothing_and_a_killed_one_no_archive(films: Path, tmp_path: Path) -> None:
     # Each film waits, so that the signal comes in the middle.
     slow = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "from cxr_distill.site import pack, pack_command\n"
         "store = pack._store\n"
         "pack._store = lambda *film: (time.sleep(0.1), store(*film))\n"

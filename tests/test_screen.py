@@ -9,16 +9,20 @@ import re
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from conftest import ROOT
 from drawn_films import chest, containers, dicom, hostile, jpeg_dicom, saved
 from PIL import Image
 
 from cxr_distill.films.formats import read_film
-from cxr_distill.films.pixels import decode, squash
+from cxr_distill.films.header import read_header
+from cxr_distill.films.pixels import BadPicture, decode, squash
 from cxr_distill.release.build import FP32, INT8
 from cxr_distill.screen import command as cli
 from cxr_distill.screen.command import main
@@ -93,6 +97,45 @@ def test_windows_are_those_of_the_standard() -> None:
     assert smooth == [5, 128, 225, 255]
     rescaled = {"RescaleSlope": 2, "RescaleIntercept": 100}
     assert shown([74, 75, 124, 125], WindowCenter=300, WindowWidth=101, **rescaled) == [0, 1, 251, 255]
+
+
+def table_of(bits: int, levels: list[int], first: int = 0) -> dict[str, Any]:
+    """The elements of a DICOM file that is shown through a table of `levels` of so many bits."""
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [len(levels), first, bits]
+    table["LUTDescriptor"].VR = "SS" if first < 0 else "US"
+    table.LUTData = np.array(levels, np.uint16).tobytes()
+    table["LUTData"].VR = "OW"
+    return {"VOILUTSequence": pydicom.Sequence([table])}
+
+
+def test_a_table_of_8_bits_shows_what_one_of_16_shows() -> None:
+    stored = [0, 1000, 3000, 4095]
+    wide = shown(stored, **table_of(16, [16 * level for level in range(4096)]))
+    narrow = shown(stored, **table_of(8, [level >> 4 for level in range(4096)]))
+    assert wide[-1] > 250 and np.abs(np.subtract(wide, narrow)).max() <= 1
+
+
+def test_a_file_without_a_preamble_is_read() -> None:
+    grey = chest()
+    with_preamble = dicom(grey)
+    start = 144 + int.from_bytes(with_preamble[140:144], "little")
+    assert np.array_equal(np.asarray(read_film(with_preamble[start:])), np.asarray(read_film(with_preamble)))
+
+
+def test_a_pipe_has_no_header_and_a_bomb_is_not_inflated_for_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dcm")
+    (tmp_path / "bomb.dcm").write_bytes(hostile(chest())["bomb_without_length.dcm"])
+    tracemalloc.start()
+    assert read_header(tmp_path / "pipe.dcm") == read_header(tmp_path / "bomb.dcm") == {}
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_a_reason_quotes_nothing_of_a_dicom_header() -> None:
+    with pytest.raises(BadPicture) as bad:
+        read_film(dicom(chest(), PhotometricInterpretation="MARKER"))
+    assert str(bad.value).startswith("corrupt: its header or pixels") and "MARKER" not in str(bad.value)
 
 
 def test_a_useless_window_is_left_out_and_padding_is_black() -> None:
@@ -199,9 +242,11 @@ def test_exit_status_and_outputs(
     model: Path, film: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "film.png").write_bytes(saved(film, "PNG"))
+    long = "n" * 240 + ".png"
+    (tmp_path / long).write_bytes(saved(film, "PNG"))
     (tmp_path / "more").mkdir()
     (tmp_path / "more/film.png").write_bytes(saved(np.pad(film, 3, "edge"), "PNG"))
-    arguments = [tmp_path / "film.png", tmp_path / "more", "--no-refuse"]
+    arguments = [tmp_path / "film.png", tmp_path / "more", tmp_path / long, "--no-refuse"]
     status, lines, _ = screen(model, capsys, *arguments, "--csv", tmp_path / "t.csv", "--heatmap", tmp_path / "maps")
     assert status == cli.ALL_SCREENED
     assert list(lines[0]) == ["file", "p_pneumonia", "p_calibrated", "decision", "refused", "reason"]
@@ -227,6 +272,8 @@ def test_what_stops_the_command_is_said_in_one_line(
         [tmp_path / "film.png", "--csv", tmp_path],
         [tmp_path / "film.png", "--heatmap", tmp_path / "film.png"],
     ]
+    (tmp_path / "film").write_bytes(saved(film, "PNG"))
+    cases.append([tmp_path / "film", tmp_path / "film.png", "--heatmap", tmp_path])  # film.png would be overwritten
     for words in cases:
         status, lines, err = screen(model, capsys, *words)
         assert status == cli.CANNOT_RUN and lines == []

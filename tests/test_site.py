@@ -98,6 +98,8 @@ def test_predictive_values_follow_the_prevalence() -> None:
     assert found["npv"]["value"] == pytest.approx(0.81 / 0.83, abs=1e-6)
     nobody = measure.measure(sample, measure.statistics(threshold=0.95, prevalence=None))
     assert nobody["ppv"] is None and nobody["npv"]["value"] == 0.5
+    everybody = measure.measure(sample, measure.statistics(threshold=0.0, prevalence=None))
+    assert everybody["npv"] is None and everybody["ppv"]["value"] == pytest.approx(sample.labels.mean())
 
 
 def test_a_group_is_measured_alone_or_is_too_small_to_say() -> None:
@@ -114,6 +116,50 @@ def test_a_group_is_measured_alone_or_is_too_small_to_say() -> None:
     for group, metric in (("ill", "sensitivity"), ("well", "specificity")):
         figures = groups["kind"][group]["figures"]
         assert figures.pop(metric)["value"] == every[metric]["value"] and not any(figures.values())
+
+
+def test_a_figure_of_a_few_patients_is_not_given() -> None:
+    sample = scored(300)
+    rows = np.concatenate([np.flatnonzero(sample.labels == 1)[:5], np.flatnonzero(sample.labels == 0)])
+    few = Scored(sample.labels[rows], sample.probabilities[rows], sample.patients[rows])
+    named = measure.statistics(threshold=0.5, prevalence=None)
+    assert [name for name, figure in measure.measure(few, named).items() if figure] == ["specificity"]
+    one = Scored(sample.labels, sample.probabilities, np.zeros(300))
+    assert not any(measure.measure(one, named).values())
+
+
+def test_films_that_are_all_refused_still_have_a_report(
+    model: Path, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = tmp_path / "strange"
+    random = np.random.default_rng(0)
+    for number in range(40):
+        place = strange / ("NORMAL", "PNEUMONIA")[number % 2] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(saved(random.integers(0, 256, (64, 64)).astype(np.uint8), "PNG"))
+    assert evaluate(capsys, strange, "--model", model, "-o", tmp_path / "out")[0] == 0
+    result = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert result["accepted"] is None and result["refused"]["no_chest_film"]["films"] == 40
+    text = (tmp_path / "out/report.md").read_text()
+    assert "all films of a class, or of both, are refused" in text and "without the refused ones" not in text
+    assert not (tmp_path / "out/site.json").exists()
+
+
+def test_what_cannot_be_reached_is_a_film_that_cannot_be_read(
+    model: Path, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = films / "far.csv"
+    table.write_text((films / "labels.csv").read_text() + "n" * 300 + ".png,1,p0,A\n")
+    assert evaluate(capsys, table, "--model", model, "-o", tmp_path)[0] == 0
+    reasons = json.loads((tmp_path / "evaluation.json").read_text())["unreadable"]
+    assert any("file name too long" in reason for reason in reasons.values())
+    assert "file name too long" in evaluate(capsys, tmp_path / ("n" * 300), "--model", model)[2].lower()
+    (tmp_path / "evaluation.json").unlink()
+    (tmp_path / "evaluation.json").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    status, _, err = evaluate(capsys, films / "labels.csv", "--model", model, "-o", tmp_path)
+    assert status == CANNOT_RUN and "evaluation.json: it is a folder" in err
+    assert before == {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
 
 @pytest.mark.parametrize("slope", [0.5, 1.0, 3.0])
@@ -196,7 +242,7 @@ def test_class_folders_are_a_table_too_and_say_that_no_patient_is_named(
     assert evaluate(capsys, films / "classes", "--model", model, "-o", tmp_path)[0] == 0
     result = json.loads((tmp_path / "evaluation.json").read_text())
     assert result["all"]["films"] == result["all"]["patients"] == FILMS
-    assert "No patients are named" in (tmp_path / "report.md").read_text()
+    assert "Not every film names its patient" in (tmp_path / "report.md").read_text()
 
 
 def test_dicom_headers_name_patients_and_what_is_asked_for_and_the_results_keep_no_patient(
@@ -294,7 +340,7 @@ BAD_SITES: list[Any] = [
     {**GOOD, "more": 1}, {**GOOD, "calibration": {"slope": -1.0, "intercept": 0.0}}, {**GOOD, "calibration": 1},
     {**GOOD, "calibration": {"slope": 1.0}}, {**GOOD, "name": "\x1b[2J"}, {**GOOD, "name": 1},
     {key: value for key, value in GOOD.items() if key != "prevalence"}, json.dumps(GOOD).replace("0.4", "NaN"),
-    {**GOOD, "model_sha256": "another"},
+    {**GOOD, "model_sha256": "another"}, {**GOOD, "threshold": True}, {**GOOD, "films": True}, {**GOOD, "format": True},
 ]  # fmt: skip
 
 

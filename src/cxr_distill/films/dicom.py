@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 # pydicom is imported where it is used: the import takes longer than screening a JPEG.
-DEFLATED = "1.2.840.10008.1.2.1.99"
+IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 JPEG_START, JPEG2000_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
 JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 """Markers of the frame headers of JPEG, lossless JPEG and JPEG-LS, which hold the size."""
@@ -39,10 +39,13 @@ def read_dicom(data: bytes) -> Image.Image:
     import pydicom
     from pydicom.encaps import get_frame
     from pydicom.pixels.processing import apply_color_lut
+    from pydicom.uid import UID
 
-    dataset = pydicom.dcmread(BytesIO(_inflated(data)), force=True)
+    dataset = pydicom.dcmread(BytesIO(inflated(data)), force=True)
     if "PixelData" not in dataset:
         raise BadPicture("a DICOM file without a picture, or with one of floating-point numbers")
+    if "TransferSyntaxUID" not in dataset.file_meta:  # as of devices that leave out the preamble
+        dataset.file_meta.TransferSyntaxUID = UID(IMPLICIT if dataset.original_encoding[0] else EXPLICIT)
     check_pixels(int(dataset.Columns), int(dataset.Rows))
     if (frames := int(dataset.get("NumberOfFrames") or 1)) > 1:
         raise BadPicture(f"{frames} pictures in one file; save them one by one")
@@ -63,12 +66,14 @@ def read_dicom(data: bytes) -> Image.Image:
     return _shown(stored, dataset)
 
 
-def _inflated(data: bytes) -> bytes:
+def inflated(data: bytes) -> bytes:
     """A deflated DICOM file as a plain one. At most the size of a film is inflated, because a small file can inflate to
     more than a machine's memory."""
+    if DEFLATED.encode() not in data:
+        return data
     start = 144 + int.from_bytes(data[140:144], "little")
     if data[128:132] != b"DICM" or DEFLATED.encode() not in data[144:start]:
-        return data
+        raise BadPicture("corrupt: its header does not say where its compressed content begins")
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     content = inflate.decompress(data[start:], 3 * MAX_PIXELS)
     if inflate.unconsumed_tail:
@@ -115,11 +120,16 @@ def _levels_shown(levels: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     """Grey levels uint8 (N,) of `levels` (N,), which are all stored values from a film's darkest to its brightest."""
     from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
-    values = apply_modality_lut(levels, dataset).astype(np.float64)
+    # Of 64 bits: pydicom calculates a table's index in the type of the values, which overflows.
+    modality = apply_modality_lut(levels.astype(np.int64), dataset)
+    values = modality.astype(np.float64)
     black, white = float(values.min()), float(values.max())
     if dataset.get("VOILUTSequence"):
-        values = apply_voi(apply_modality_lut(levels, dataset), dataset).astype(np.float64)
-        black, white = 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+        descriptor = dataset.VOILUTSequence[0].LUTDescriptor
+        black, white = 0.0, 2.0 ** int(descriptor[2]) - 1
+        if descriptor[2] == 8:
+            descriptor[2] = 16  # pydicom takes the index of a table of 8 bits modulo 256
+        values = apply_voi(modality, dataset).astype(np.float64)
     elif (window := _window(dataset)) is not None:
         black, white = window
         if dataset.get("VOILUTFunction") == "SIGMOID":

@@ -14,6 +14,14 @@ MAX_BYTES = 256 << 20
 """More than twice the size of a film of 50 megapixels at 16 bits."""
 
 
+def is_folder(path: Path) -> bool:
+    """Whether the path is a folder; False, not an error, for what cannot be reached: reading it says why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def open_film(file: Path) -> Image.Image:
     """The picture in a file, as `read_film` gives it. Raises BadPicture with the reason, also if it cannot be read."""
     try:

@@ -27,7 +27,9 @@ def read_film(data: bytes) -> Image.Image:
     except MemoryError:
         raise BadPicture("too large for this machine's memory") from None
     except Exception as error:  # decoders raise many kinds of exceptions on damaged bytes
-        raise BadPicture(f"corrupt: {_one_line(error)}") from None
+        # A decoder may quote a DICOM header, and that names a patient.
+        what = f"its header or pixels ({type(error).__name__})" if is_dicom(data) else _one_line(error)
+        raise BadPicture(f"corrupt: {what}") from None
     if min(film.size) < MIN_SIDE:
         raise BadPicture(f"{film.width}x{film.height} pixels is too small to be a film")
     return film

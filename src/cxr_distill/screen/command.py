@@ -60,6 +60,9 @@ def finished(action: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CANNOT_RUN
+    except OSError as error:  # such as a full disk behind a redirected output
+        print(f"error: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        return CANNOT_RUN
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -65,7 +65,7 @@ def read_site(path: Path, *, model_sha256: str) -> SiteFile:
     """The operating point in `path`. Raises CxrError if it cannot be read, is damaged, or is of another model."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        if values.get("format") != FORMAT:
+        if values.get("format") != FORMAT or isinstance(values["format"], bool):
             raise CxrError(f"{path} is of format {values.get('format')!r}, this program reads {FORMAT}")
         site = SiteFile(**{**values, "calibration": Calibration(**values["calibration"])})
         _check(site)
@@ -84,11 +84,11 @@ def read_site(path: Path, *, model_sha256: str) -> SiteFile:
 def _check(site: SiteFile) -> None:
     """Raises ValueError for a value that cannot be meant."""
     numbers = (site.threshold, site.sensitivity, site.prevalence, site.calibration.slope, site.calibration.intercept)
-    if not all(isinstance(number, int | float) and np.isfinite(number) for number in numbers):
+    if not all(type(number) in (int, float) and np.isfinite(number) for number in numbers):
         raise ValueError("a value is not a number")
     if not (all(0 <= number <= 1 for number in numbers[:3]) and site.calibration.slope > 0):
         raise ValueError("a value is out of range")
     if not all(isinstance(text, str) and text.isprintable() for text in (site.name, site.date, site.model_sha256)):
         raise ValueError("a text is not one line of text")
-    if not all(isinstance(count, int) and count > 0 for count in (site.films, site.patients)):
+    if not all(type(count) is int and count > 0 for count in (site.films, site.patients)):
         raise ValueError("a count is not a positive whole number")

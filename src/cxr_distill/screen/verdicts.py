@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cxr_distill.films.files import open_film
+from cxr_distill.base.errors import CxrError
+from cxr_distill.films.files import is_folder, open_film
 from cxr_distill.films.pixels import BadPicture, squash
 from cxr_distill.screen.heatmap import overlay, small_copy
 from cxr_distill.screen.session import Model
@@ -57,7 +58,7 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
     links may form a circle.
     """
     for path in paths:
-        if not path.is_dir():
+        if not is_folder(path):
             yield path
             continue
         failed: list[OSError] = []
@@ -82,6 +83,10 @@ def screen_files(
     Without `refuse`, a picture that is not like a chest X-ray gets a probability too, and its verdict has the reason.
     """
     names = _overlay_names(files) if heatmaps else {}
+    if heatmaps:
+        films = {os.path.realpath(file) for file in files}
+        if own := [name for name in names.values() if os.path.realpath(heatmaps / name) in films]:
+            raise CxrError(f"{heatmaps / own[0]} is a film; write the heat maps to another folder")
     remaining = enumerate(files)
     running: deque[list[tuple[int, Future[_Film | str]]]] = deque()
     pool = ThreadPoolExecutor(WORKERS)
@@ -106,7 +111,7 @@ def screen_files(
 
 def _read(file: Path, size: int, keep: bool) -> _Film | str:
     try:
-        if file.is_symlink() and file.is_dir():
+        if is_folder(file) and file.is_symlink():
             return "a link to a folder; to search it, give this path on the command line"
         film = open_film(file)
         return _Film(squash(film, size=size), small_copy(film) if keep else None)
@@ -171,7 +176,7 @@ def _overlay_names(files: Sequence[Path]) -> dict[int, str]:
     names: dict[int, str] = {}
     taken: dict[str, int] = {}
     for number, file in enumerate(files):
-        stem = file.name.encode("ascii", "replace").decode().replace("?", "_")
+        stem = file.name.encode("ascii", "replace").decode().replace("?", "_")[:200]  # a name has 255 bytes
         taken[stem] = taken.get(stem, 0) + 1
         names[number] = f"{stem}.png" if taken[stem] == 1 else f"{stem}.{taken[stem]}.png"
     return names

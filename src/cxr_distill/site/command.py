@@ -25,11 +25,13 @@ from cxr_distill.site.labels import Labelled, read_labelled, with_headers
 from cxr_distill.site.report import report, summary
 
 EPILOG = """
-LABELS is a CSV table with the columns file and label (NORMAL, PNEUMONIA, 0 or 1), and if you have them patient and any
-others; or a folder with the folders NORMAL and PNEUMONIA. File names are relative to the table.
+LABELS is a CSV table with the columns file and label (NORMAL or 0, PNEUMONIA or 1), and if you have them patient and
+any others; or a folder with the folders NORMAL and PNEUMONIA. File names are relative to the table.
 
 The output folder gets report.md, evaluation.json, films.csv (one row per film: it has your file names), site.json (an
 operating point for `cxr-screen --site`), and with `pip install '.[report]'` the picture evaluation.png.
+
+exit status: 0 the films were evaluated; 2 they were not; 130 interrupted
 
 No image leaves this computer. This is a research tool, not a medical device.
 """
@@ -62,15 +64,24 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="COLUMN",
-        help="also by the values of this column, or of DICOM headers: age (bands), sex, view, device; may be repeated",
+        type=str.lower,
+        help="also gives the figures for each value of this column, or of age (in bands), sex, view or device in DICOM "
+        "headers; may be repeated",
     )
     parser.add_argument(
-        "--sensitivity", type=share, default=0.95, metavar="SHARE", help="choose a threshold for this one (0.95)"
+        "--sensitivity",
+        type=share,
+        default=0.95,
+        metavar="SHARE",
+        help="the threshold in site.json finds this share of pneumonia (0.95)",
     )
     parser.add_argument(
-        "--prevalence", type=share, metavar="SHARE", help="predictive values for this share of pneumonia (the films')"
+        "--prevalence",
+        type=share,
+        metavar="SHARE",
+        help="calculates predictive values for this share of pneumonia (that of the films)",
     )
-    parser.add_argument("--name", default="this site", help="whose operating point it is, for site.json")
+    parser.add_argument("--name", default="this site", help="name of your site, for site.json (this site)")
     add_model_options(parser)
     return parser
 
@@ -136,6 +147,8 @@ def _json(content: dict[str, Any]) -> bytes:
 def _write(folder: Path, files: Mapping[str, bytes | None]) -> None:
     """Write all of `files` or, if the disk is full, none. One without content is removed: it is of an earlier
     evaluation."""
+    if taken := [folder / name for name in files if (folder / name).is_dir()]:
+        raise CxrError(f"cannot write {taken[0]}: it is a folder")
     with ExitStack() as stack:
         for name, content in files.items():
             if content is not None:

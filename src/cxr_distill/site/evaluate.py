@@ -33,13 +33,15 @@ def evaluate_films(
     """Every figure, and the operating point if there are patients enough for one.
 
     verdicts: of `screen_files` without refusing, in the order of `films`. Figures are of all readable films, and again
-    of those that `cxr-screen` does not refuse. The operating point is chosen on the latter. Raises CxrError if the
-    readable films are all of one class.
+    of those that `cxr-screen` does not refuse, if both classes are among them. The operating point is chosen on the
+    latter. Raises CxrError if no film can be read, or all are of one class.
     """
     read = np.array([not verdict.unreadable for verdict in verdicts])
     typical = np.array([verdict.reason is None for verdict in verdicts])
     unlike = np.array([not v.unreadable and (v.reason or "").startswith(UNLIKE_FILMS) for v in verdicts])
-    readable, accepted = _scored(films, verdicts, read), _scored(films, verdicts, typical)
+    readable = _scored(films, verdicts, read)
+    both = len({film.label for film, keep in zip(films, typical, strict=True) if keep}) == 2
+    accepted = _scored(films, verdicts, typical) if both else None
     named = statistics(threshold=model.facts.threshold, prevalence=prevalence)
     columns = {column: [film.columns[column] for film, keep in zip(films, read, strict=True) if keep] for column in by}
     result: dict[str, Any] = {
@@ -55,10 +57,12 @@ def evaluate_films(
         "patients_named": all(film.patient is not None for film in films),
         "prevalence": rounded(readable.labels.mean()) if prevalence is None else prevalence,
         "all": {**count_patients(readable), **measure(readable, named)},
-        "accepted": {**count_patients(accepted), **measure(accepted, named)},
+        "accepted": {**count_patients(accepted), **measure(accepted, named)} if accepted else None,
         "groups": measure_groups(readable, named, columns, threshold=model.facts.threshold),
         "operating_point": None,
     }
+    if accepted is None:
+        return {**result, "no_operating_point": "all films of a class, or of both, are refused"}, None
     try:
         site = _operating_point(accepted, model, sensitivity=sensitivity, name=name, date=date)
     except CxrError as error:
@@ -79,7 +83,7 @@ def _scored(films: Sequence[Labelled], verdicts: Sequence[Verdict], rows: NDArra
     """The films of `rows`; a film of which no patient is named is a patient of its own."""
     kept = [(f, v) for f, v, keep in zip(films, verdicts, rows, strict=True) if keep]
     if not kept:
-        raise CxrError("no film can be read, or all are refused; cxr-screen says why for each file")
+        raise CxrError("no film can be read; cxr-screen says why for each file")
     return Scored(
         np.array([film.label for film, _ in kept], np.int64),
         np.array([verdict.p_pneumonia for _, verdict in kept], np.float64),

@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.films.files import is_folder
 from cxr_distill.films.header import FACTS, read_header
 from cxr_distill.screen.verdicts import find_files
 
@@ -32,10 +33,11 @@ class Labelled:
 def read_labelled(source: Path) -> list[Labelled]:
     """The films of a CSV table or of a folder with NORMAL/ and PNEUMONIA/.
 
-    A table needs the columns `file` (relative to the table) and `label` (NORMAL, PNEUMONIA, 0 or 1, in any case). It
-    may have `patient` and any other columns. Raises CxrError naming every bad row, and if there is no film.
+    A table needs the columns `file` (relative to the table) and `label` (NORMAL or 0, PNEUMONIA or 1). It may have
+    `patient` and any other columns. Upper and lower case are the same; names of columns become lower case. Raises
+    CxrError naming every bad row, and if there is no film.
     """
-    films = _from_folders(source) if source.is_dir() else _from_table(source)
+    films = _from_folders(source) if is_folder(source) else _from_table(source)
     if not films:
         raise CxrError(f"{source} names no film")
     return films
@@ -54,7 +56,13 @@ def with_headers(films: Sequence[Labelled], wanted: Sequence[str]) -> list[Label
 
 
 def _from_folders(source: Path) -> list[Labelled]:
-    folders = {path.name.lower(): path for path in sorted(source.iterdir()) if path.is_dir()}
+    try:
+        found = [path for path in sorted(source.iterdir()) if path.name.lower() in FOLDERS and path.is_dir()]
+    except OSError as error:
+        raise CxrError(f"cannot read {source}: {error.strerror}") from None
+    folders = {path.name.lower(): path for path in found}
+    if len(folders) < len(found):
+        raise CxrError(f"{source} has two folders of one class: {', '.join(path.name for path in found)}")
     if missing := sorted(set(FOLDERS) - set(folders)):
         raise CxrError(f"{source} has no folder {' and no folder '.join(name.upper() for name in missing)}")
     return [Labelled(file, label, None, {}) for name, label in FOLDERS.items() for file in find_files([folders[name]])]
@@ -100,7 +108,7 @@ def _lines(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except csv.Error as error:
         raise CxrError(f"{source}: row {reader.line_num} is not CSV: {error}") from None
     (_, head), *lines = read or [(1, [])]
-    names = [name.lower() if name.lower() in KNOWN else name for name in head]
+    names = [name.lower() for name in head]
     if missing := [name for name in ("file", "label") if name not in names]:
         raise CxrError(f"{source} has no column {' and no column '.join(missing)}; its first row must name the columns")
     if twice := [name for name, count in Counter(names).items() if count > 1]:

@@ -15,7 +15,7 @@ from cxr_distill.evaluation.scores import METRICS, Scored, Statistic, calibratio
 RESAMPLES, SEED, BLOCK = 2000, 0, 100
 """A block of resamples is in memory at a time: 8 MB for 10,000 films."""
 FEW = 10
-"""Patients with pneumonia, and without; with fewer of either, a group has no figures."""
+"""Patients that a figure needs: a sensitivity with pneumonia, a specificity without, any other figure of both."""
 
 Figure = dict[str, float]
 """value, low, high."""
@@ -39,10 +39,10 @@ def _predictive_value(
     called, ill = decisions(scored, threshold), scored.labels == 1
     ills, wells = weights @ ill, weights @ ~ill
     share: Floats | float = ills / (ills + wells) if prevalence is None else prevalence
+    if not positive:
+        called, ill, ills, wells, share = ~called, ~ill, wells, ills, 1 - share
     right = share * (weights @ (called & ill)) / ills
     wrong = (1 - share) * (weights @ (called & ~ill)) / wells
-    if not positive:
-        right, wrong = (1 - share) - wrong, share - right
     value: Floats = right / (right + wrong)
     return value
 
@@ -65,17 +65,23 @@ def count_patients(scored: Scored) -> dict[str, int]:
 
 
 def measure(scored: Scored, named: Mapping[str, Statistic]) -> dict[str, Figure | None]:
-    """Each statistic with its 95% interval from a bootstrap over patients; None where it cannot be calculated."""
-    resampled: dict[str, list[Floats]] = {name: [] for name in named}
+    """Each statistic with its 95% interval from a bootstrap over patients; None where it cannot be calculated, or where
+    it has fewer patients than FEW."""
+    counts = count_patients(scored)
+    patients = {"sensitivity": counts["patients_pneumonia"], "specificity": counts["patients_normal"]}
+    fewest = min(patients.values())
+    enough = {name: each for name, each in named.items() if patients.get(name, fewest) >= FEW}
+    resampled: dict[str, list[Floats]] = {name: [] for name in enough}
     ones = np.ones((1, len(scored.labels)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        values = {name: float(statistic(scored, ones)[0]) for name, statistic in named.items()}
+        values = {name: float(statistic(scored, ones)[0]) for name, statistic in enough.items()}
         for weights in count_blocks(scored.patients, resamples=RESAMPLES, seed=SEED, block=BLOCK):
             ill = weights @ scored.labels
             usable = weights[(ill > 0) & (ill < weights.sum(axis=1))]
-            for name, statistic in named.items():
+            for name, statistic in enough.items():
                 resampled[name].append(statistic(scored, usable))
-    return {name: _figure(values[name], np.concatenate(parts)) for name, parts in resampled.items()}
+    figures = {name: _figure(values[name], np.concatenate(parts)) for name, parts in resampled.items()}
+    return {name: figures.get(name) for name in named}
 
 
 def _figure(value: float, resamples: Floats) -> Figure | None:
@@ -101,7 +107,7 @@ def measure_groups(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Column -> its value in words -> counts, and `figures`, which are None where a group is too small to say.
 
-    A group of one class has a sensitivity or a specificity, and no other figure.
+    A group of one class can have a sensitivity or a specificity, and no other figure.
     """
     decided = decisions(scored, threshold)
     groups: dict[str, dict[str, dict[str, Any]]] = {}
@@ -123,6 +129,5 @@ def _group(
         share = _share(decided[rows] == labels, patients)
         known = "sensitivity" if ill else "specificity"
         return {**counts, "figures": {name: share if name == known else None for name in named}}
-    if min(ill, well) < FEW:
-        return {**counts, "figures": None}
-    return {**counts, "figures": measure(Scored(labels, probabilities, patients), named)}
+    figures = measure(Scored(labels, probabilities, patients), named) if min(ill, well) else {}
+    return {**counts, "figures": figures if any(figures.values()) else None}

@@ -92,6 +92,7 @@ def pack(
     film names a split; a patient stays on the same side when films are added. Raises CxrError naming every film that
     is bad, and if the disk refuses.
     """
+    films = _shuffled(films, key)
     given = any(film.columns.get("split") for film in films)
     bad = _contradictions(films, given=given)
     rows: dict[str, list[str]] = {}
@@ -110,6 +111,9 @@ def pack(
                     bad.append(f"{film.file} and {before.file} have the same pixels and different labels")
                 elif before.patient != film.patient:
                     bad.append(f"{film.file} and {before.file} have the same pixels and different patients")
+                for column in ("split", "subtype"):
+                    if film.columns.get(column, "").lower() != before.columns.get(column, "").lower():
+                        bad.append(f"{film.file} and {before.file} have the same pixels and different {column}s")
                 copies += 1
                 continue
             first[digest] = number
@@ -139,6 +143,15 @@ def pack(
         counts=dict(sorted(Counter(name.rpartition("/")[0] for name in rows).items())),
         sha256=file_sha256(target),
     )
+
+
+def _shuffled(films: Sequence[Labelled], key: bytes) -> list[Labelled]:
+    """The films in an order that says nothing of that in the table, which may be by name; the same for the same key
+    and files, wherever their folder is."""
+    paths = [str(film.file.absolute()) for film in films]
+    top = os.path.commonpath(paths)
+    order = {path: keyed(key, "order", os.path.relpath(path, top)) for path in paths}
+    return [film for _, film in sorted(zip(paths, films, strict=True), key=lambda each: order[each[0]])]
 
 
 def _contradictions(films: Sequence[Labelled], *, given: bool) -> list[str]:

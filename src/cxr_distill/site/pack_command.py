@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.data.archive import PACKED
+from cxr_distill.films.files import is_folder
 from cxr_distill.films.header import FACTS
 from cxr_distill.screen.command import finished
 from cxr_distill.site.command import share
@@ -19,12 +21,14 @@ LONGEST = 300
 FEW = 400
 """Test patients: with as many, the 95% interval of an accuracy is at most 0.05 to each side."""
 EPILOG = """
-LABELS is a CSV table with the columns file and label (NORMAL, PNEUMONIA, 0 or 1), and if you have them patient, subtype
-(bacterial, viral) and split (train, val, test); or a folder with the folders NORMAL and PNEUMONIA.
+LABELS is a CSV table with the columns file and label (NORMAL or 0, PNEUMONIA or 1), and if you have them patient,
+subtype (bacterial, viral) and split (train, val, test); or a folder with the folders NORMAL and PNEUMONIA.
 
 The archive holds grey pictures at full size and a manifest. DICOM headers and file names do not travel. Patients become
-keyed hashes; the key lies beside the archive, and whoever has it can recognise a patient: keep it. Text that is burned
-into the pixels is NOT removed.
+keyed hashes. The key lies beside the archive: keep it secret, never send it with the archive, and do not lose it. Text
+that is burned into the pixels is NOT removed.
+
+exit status: 0 the archive was written; 2 it was not; 130 interrupted
 """
 
 
@@ -44,16 +48,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("labels", type=Path, metavar="LABELS", help="a CSV table, or a folder with class folders")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="the archive: films.zip")
     parser.add_argument(
-        "--keep", action="append", default=[], metavar="COLUMN",
-        help="a column that travels; of DICOM headers: age (bands), sex, view, device; may be repeated",
+        "--keep", action="append", default=[], metavar="COLUMN", type=str.lower,
+        help="also packs this column, or age (in bands), sex, view or device of DICOM headers; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--about", type=_line, default="", metavar="TEXT",
         help="where the films come from; the model card repeats it: 'adults, St. Ann, 2019 to 2024'",
     )  # fmt: skip
-    parser.add_argument("--key", type=Path, metavar="FILE", help="the key of the hashes (FILE.key beside the archive)")
     parser.add_argument(
-        "--test", type=share, default=0.2, metavar="SHARE", help="of the patients, if the table has no split (0.2)"
+        "--key", type=Path, metavar="FILE", help="the key of the hashes (as films.key beside films.zip)"
+    )
+    parser.add_argument(
+        "--test",
+        type=share,
+        default=0.2,
+        metavar="SHARE",
+        help="share of the patients for testing, if the table has no split (0.2)",
     )
     return parser
 
@@ -65,13 +75,19 @@ def _line(text: str) -> str:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    films = with_headers(read_labelled(options.labels), options.keep)
-    unknown = [name for name in options.keep if any(name not in film.columns for film in films)]
+    keep = [name for name in options.keep if name not in PACKED]
+    films = with_headers(read_labelled(options.labels), keep)
+    unknown = [name for name in keep if any(name not in film.columns for film in films)]
     if unknown:
-        raise CxrError(f"{options.labels} has no column {unknown[0]!r}, and DICOM headers are asked for {FACTS}")
+        raise CxrError(f"{options.labels} has no column {unknown[0]!r}; DICOM headers give only {', '.join(FACTS)}")
     output: Path = options.output
-    key = read_key(options.key or output.with_suffix(".key"), output)
-    packed = pack(films, output, key=key, keep=options.keep, test_share=options.test, about=options.about)
+    if not output.name or is_folder(output):
+        raise CxrError(f"{output} is a folder; name a file, as in -o films.zip")
+    beside: Path = options.key or output.with_suffix(".key")
+    if beside.resolve() == output.resolve():
+        raise CxrError(f"{output} would take the place of the key; give the archive another name, as films.zip")
+    key = read_key(beside, output)
+    packed = pack(films, output, key=key, keep=keep, test_share=options.test, about=options.about)
     print(_summary(packed, output, named=all(film.patient is not None for film in films)))
     return 0
 

@@ -70,4 +70,4 @@ def _lead(each: Mapping[str, Any]) -> str:
 
 
 def _words(figure: Figure | None) -> str:
-    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]" if figure else "(too few films)"
+    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]" if figure else "(too few patients)"
