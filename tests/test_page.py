@@ -229,11 +229,11 @@ def dicom(*, dtype: str = "u2", syntax: str = ExplicitVRLittleEndian, colours: i
     return content.getvalue()
 
 
-def voi_table() -> Sequence:
+def voi_table(*, bits: int = 12, first: int = 0) -> Sequence:
     table = Dataset()
-    table.LUTDescriptor = [4096, 0, 12]
-    table.LUTData = (4095 * (np.arange(4096) / 4095) ** 2).astype("<u2").tobytes()
-    table["LUTData"].VR, table["LUTDescriptor"].VR = "OW", "US"
+    table.LUTDescriptor = [4096, first, bits]
+    table.LUTData = ((2**bits - 1) * (np.arange(4096) / 4095) ** 2).astype("<u2").tobytes()
+    table["LUTData"].VR, table["LUTDescriptor"].VR = "OW", "SS" if first < 0 else "US"
     return Sequence([table])
 
 
@@ -247,6 +247,9 @@ DICOM_KINDS: dict[str, dict[str, Any]] = {
     "signed and rescaled": {"dtype": "i2", "RescaleSlope": 2, "RescaleIntercept": -10},
     "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1", "WindowCenter": 2000, "WindowWidth": 3000},
     "VOI table": {"VOILUTSequence": voi_table()},
+    "VOI table of 8 bits": {"VOILUTSequence": voi_table(bits=8)},
+    "VOI table that begins below 0": {"dtype": "i2", "VOILUTSequence": voi_table(first=-2000)},
+    "slope without intercept": {"RescaleSlope": 2, "WindowCenter": 2100, "WindowWidth": 1800},
     "implicit": {"syntax": ImplicitVRLittleEndian},
     "big endian": {"syntax": ExplicitVRBigEndian},
     "8 bits": {"dtype": "u1"},
@@ -291,6 +294,17 @@ def test_a_film_gets_its_probability_decision_and_heat_map(page: Page, folder: P
     assert not page.find("heat").is_displayed()
     page.find("heat-on").click()
     assert page.find("heat").is_displayed()
+
+
+def test_a_film_that_is_chosen_while_another_is_read_is_the_one_that_is_shown(page: Page, folder: Path) -> None:
+    for name, side, level in (("slow", 2500, 0), ("fast", 100, 200)):
+        noise = np.random.default_rng(0).integers(level, level + 50, (side, side), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{name}.png")
+    page.choose(folder / "slow.png", folder / "fast.png")
+    page.driver.execute_script("for (const button of document.querySelectorAll('#rows button')) button.click()")
+    level = """const done = arguments[0];
+        setTimeout(() => done(picture.getContext("2d").getImageData(5, 5, 1, 1).data[0]), 1500)"""
+    assert page.driver.execute_async_script(level) >= 200 and page.text("name") == "fast.png"
 
 
 def test_many_films_get_the_decisions_of_the_command(page: Page, folder: Path) -> None:
