@@ -11,6 +11,7 @@ import pytest
 from drawn_films import chest, dicom, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss, precision_score
 
 from cxr_distill.base.errors import CxrError
@@ -126,6 +127,14 @@ def test_a_figure_of_a_few_patients_is_not_given() -> None:
     assert [name for name, figure in measure.measure(few, named).items() if figure] == ["specificity"]
     one = Scored(sample.labels, sample.probabilities, np.zeros(300))
     assert not any(measure.measure(one, named).values())
+
+
+def test_what_happened_to_nobody_may_happen_to_others() -> None:
+    patients = np.repeat(np.arange(50), 2)
+    nobody = measure.measure_share(np.zeros(100, np.bool_), patients)
+    assert nobody["low"] == 0 and nobody["high"] == pytest.approx(binomtest(0, 50).proportion_ci().high, abs=1e-6)
+    everybody = measure.measure_share(np.ones(100, np.bool_), patients)
+    assert everybody["high"] == 1 and everybody["low"] == pytest.approx(1 - nobody["high"])
 
 
 def test_films_that_are_all_refused_still_have_a_report(

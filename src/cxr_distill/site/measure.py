@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_distill.evaluation.bootstrap import Estimate, Floats, count_blocks
+from cxr_distill.evaluation.bootstrap import Estimate, Floats, count_blocks, rounded
 from cxr_distill.evaluation.scores import METRICS, Scored, Statistic, calibration_error, decisions
 
 RESAMPLES, SEED, BLOCK = 2000, 0, 100
@@ -99,7 +99,11 @@ def measure_share(chosen: NDArray[np.bool_], patients: NDArray[Any]) -> dict[str
 def _share(chosen: NDArray[np.bool_], patients: NDArray[Any]) -> Figure:
     blocks = count_blocks(patients, resamples=RESAMPLES, seed=SEED, block=BLOCK)
     resampled = [(weights @ chosen) / weights.sum(axis=1) for weights in blocks]
-    return Estimate(float(chosen.mean()), np.concatenate(resampled)).summary()
+    summary = Estimate(float(chosen.mean()), np.concatenate(resampled)).summary()
+    if summary["low"] == summary["high"]:  # none or all: resamples cannot differ. Clopper and Pearson, 1934
+        margin = rounded(1 - 0.025 ** (1 / len(np.unique(patients))))
+        return summary | ({"low": 1 - margin} if summary["value"] else {"high": margin})
+    return summary
 
 
 def measure_groups(
