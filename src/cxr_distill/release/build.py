@@ -76,13 +76,21 @@ def check_release(
     size, count, seed = test.shape[-1], params.strangers, params.seed
     seen = draw_strangers(DRAWN, count=count, size=size, seed=seed) | alter_films(ALTERED, films)
     unseen = draw_strangers(DRAWN_UNSEEN, count=count, size=size, seed=seed) | alter_films(ALTERED_UNSEEN, films)
-    rates, rates_unseen = (
-        {kind: refusal_rate(models[FP32], pictures) for kind, pictures in kinds.items()} for kinds in (seen, unseen)
-    )
-    rates_chest, rates_chest_unseen = (
-        {kind: refusal_rate(models[FP32], pictures, chest=True) for kind, pictures in kinds.items()}
-        for kinds in (seen, unseen)
-    )
+    pictures = {"validation": val, **seen, **unseen}
+    typicality = {kind: answer_all(models[FP32], each).typicality for kind, each in pictures.items()}
+    typicality["test"] = answers[FP32].typicality
+
+    def refused(threshold: float) -> dict[str, Any]:
+        share = {kind: rounded((values < threshold).mean()) for kind, values in typicality.items()}
+        return {
+            "validation": share["validation"],
+            "test": share["test"],
+            "strangers_mean": rounded(mean(share[kind] for kind in (*seen, *unseen))),
+            "strangers_unseen_mean": rounded(mean(share[kind] for kind in unseen)),
+            "strangers": {kind: share[kind] for kind in seen},
+            "strangers_unseen": {kind: share[kind] for kind in unseen},
+        }
+
     return {
         **{
             part: {"megabytes": rounded(len(files[name]) / 1e6), **parity(answers[name].p_pneumonia, evaluated)}
@@ -93,22 +101,8 @@ def check_release(
             "ece": rounded(expected_calibration_error(evaluated)),
             "ece_calibrated": rounded(expected_calibration_error(calibrated)),
         },
-        "refused": {
-            "validation": refusal_rate(models[FP32], val),
-            "test": refusal_rate(models[FP32], test),
-            "strangers_mean": rounded(mean([*rates.values(), *rates_unseen.values()])),
-            "strangers_unseen_mean": rounded(mean(rates_unseen.values())),
-            "strangers": rates,
-            "strangers_unseen": rates_unseen,
-        },
-        "no_chest_film": {
-            "validation": refusal_rate(models[FP32], val, chest=True),
-            "test": refusal_rate(models[FP32], test, chest=True),
-            "strangers_mean": rounded(mean([*rates_chest.values(), *rates_chest_unseen.values()])),
-            "strangers_unseen_mean": rounded(mean(rates_chest_unseen.values())),
-            "strangers": rates_chest,
-            "strangers_unseen": rates_chest_unseen,
-        },
+        "refused": refused(models[FP32].facts.typicality_threshold),
+        "no_chest_film": refused(models[FP32].facts.chest_threshold),
     }
 
 
@@ -136,9 +130,3 @@ def parity(released: NDArray[np.floating], evaluated: Scored) -> dict[str, Any]:
             f"{name}_change": rounded(value - figures["evaluated"][name]) for name, value in figures["released"].items()
         },
     }
-
-
-def refusal_rate(model: Model, images: Pixels, *, chest: bool = False) -> float:
-    """Share of `images` (N, S, S) that the model refuses; `chest`: that it calls no chest film."""
-    threshold = model.facts.chest_threshold if chest else model.facts.typicality_threshold
-    return rounded((answer_all(model, images).typicality < threshold).mean())

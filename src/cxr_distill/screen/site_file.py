@@ -36,7 +36,7 @@ def log_odds(probabilities: ArrayLike) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class SiteFile:
-    """Whose operating point it is, on which films it was chosen, and for which model."""
+    """Whose operating point it is, on which films it was chosen, and for which model. app/site.js reads it too."""
 
     name: str
     threshold: float  # P(pneumonia) at or above it is called pneumonia
