@@ -135,6 +135,11 @@ def test_what_happened_to_nobody_may_happen_to_others() -> None:
     assert nobody["low"] == 0 and nobody["high"] == pytest.approx(binomtest(0, 50).proportion_ci().high, abs=1e-6)
     everybody = measure.measure_share(np.ones(100, np.bool_), patients)
     assert everybody["high"] == 1 and everybody["low"] == pytest.approx(1 - nobody["high"])
+    labels = np.arange(100) % 2
+    scores = Scored(labels, labels.astype(float), patients)
+    perfect = measure.measure(scores, measure.statistics(threshold=0.5, prevalence=None))
+    for metric in ("accuracy", "sensitivity", "specificity"):  # each of the 50 patients has a film of either class
+        assert perfect[metric] == {"value": 1, "low": everybody["low"], "high": 1}
 
 
 def test_films_that_are_all_refused_still_have_a_report(

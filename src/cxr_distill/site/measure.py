@@ -81,6 +81,9 @@ def measure(scored: Scored, named: Mapping[str, Statistic]) -> dict[str, Figure 
             for name, statistic in enough.items():
                 resampled[name].append(statistic(scored, usable))
     figures = {name: _figure(values[name], np.concatenate(parts)) for name, parts in resampled.items()}
+    for name, of in (("accuracy", counts["patients"]), *patients.items()):
+        if share := figures.get(name):
+            figures[name] = _uncertain(share, of)
     return {name: figures.get(name) for name in named}
 
 
@@ -99,11 +102,19 @@ def measure_share(chosen: NDArray[np.bool_], patients: NDArray[Any]) -> dict[str
 def _share(chosen: NDArray[np.bool_], patients: NDArray[Any]) -> Figure:
     blocks = count_blocks(patients, resamples=RESAMPLES, seed=SEED, block=BLOCK)
     resampled = [(weights @ chosen) / weights.sum(axis=1) for weights in blocks]
-    summary = Estimate(float(chosen.mean()), np.concatenate(resampled)).summary()
-    if summary["low"] == summary["high"]:  # none or all: resamples cannot differ. Clopper and Pearson, 1934
-        margin = rounded(1 - 0.025 ** (1 / len(np.unique(patients))))
-        return summary | ({"low": 1 - margin} if summary["value"] else {"high": margin})
-    return summary
+    share = Estimate(float(chosen.mean()), np.concatenate(resampled)).summary()
+    return _uncertain(share, len(np.unique(patients)))
+
+
+def _uncertain(share: Figure, patients: int) -> Figure:
+    """The share, with an exact interval if it is 0 or 1: all resamples of such a share are alike, and others may not be.
+
+    Clopper and Pearson, Biometrika 1934, for so many patients.
+    """
+    if 0 < share["value"] < 1:
+        return share
+    margin = rounded(1 - 0.025 ** (1 / patients))
+    return share | ({"low": rounded(1 - margin)} if share["value"] else {"high": margin})
 
 
 def measure_groups(
