@@ -107,7 +107,7 @@ def _share(chosen: NDArray[np.bool_], patients: NDArray[Any]) -> Figure:
 
 
 def _uncertain(share: Figure, patients: int) -> Figure:
-    """The share, with an exact interval if it is 0 or 1: all resamples of such a share are alike, and others may not be.
+    """The share, with an exact interval if it is 0 or 1: resamples of such a share are all alike, new films may not be.
 
     Clopper and Pearson, Biometrika 1934, for so many patients.
     """
