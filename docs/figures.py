@@ -195,7 +195,7 @@ def study_answers(study: Results) -> str:
         [
             _where(study, "test_other_frame"),
             f"- **How small?** On validation films in the other frame, {smallest['parameters']:,} parameters are "
-            "enough: the smallest student whose mean AUROC is not below the 95% interval of the best one has as many.",
+            "enough. This is the smallest student whose mean AUROC lies within or above the 95% interval of the best.",
             *_films(study),
             _labels(study),
             _views(study),
