@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.data.archive import PACKED
 from cxr_distill.films.files import is_folder
 from cxr_distill.films.header import FACTS
 from cxr_distill.screen.command import finished
@@ -75,7 +74,7 @@ def _line(text: str) -> str:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    keep = [name for name in options.keep if name not in PACKED]
+    keep = [name for name in options.keep if name != "subtype"]  # which always travels
     films = with_headers(read_labelled(options.labels), keep)
     unknown = [name for name in keep if any(name not in film.columns for film in films)]
     if unknown:
