@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # tests run side by side, as stages may: see stages/__init__.py
+# Two tests run side by side on two cores, so each process has one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from demo.workspace import changes, environment, make_workspace  # noqa: E402
 
@@ -38,7 +39,8 @@ def ran(output: str) -> list[str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Two workers begin with the two halves. Only the first then needs `finished` at once, and the second does not wait.
-    items.sort(key=lambda item: "finished" not in getattr(item, "fixturenames", ()))
+    first = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in first)
 
 
 @pytest.fixture(scope="session")

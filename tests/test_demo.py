@@ -14,20 +14,19 @@ import pytest
 import yaml
 from conftest import ROOT, ran, run
 
+from cxr_distill.release.build import FP32, INT8
 from demo.workspace import make_workspace
 
 
 @pytest.fixture(scope="module")
-def repository(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this repository where `python -m demo tiny` has run once, on a copy of the finished cache."""
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this repository where `python -m demo tiny` has run once, from nothing."""
     folder = tmp_path_factory.mktemp("newcomer") / "repository"
     make_workspace(folder, {})
     run(folder, "git", "init", "-q")
     settings = folder.parent / "home" / ".config" / "dvc"
     settings.mkdir(parents=True)
-    cache = folder.parent / "cache"  # a copy: other tests rely on what the finished pipeline has not run
-    shutil.copytree(finished / ".dvc" / "cache", cache)
-    (settings / "config").write_text(f"[cache]\n    dir = {cache}\n")
+    (settings / "config").write_text(f"[cache]\n    dir = {folder.parent / 'cache'}\n")
     (folder.parent / "first.txt").write_text(demo(folder))
     return folder
 
@@ -67,6 +66,17 @@ def test_the_demo_leaves_a_repository_of_its_own_with_everything_committed(repos
     assert "dvc.lock" in newcomer(workspace, "git", "ls-files").splitlines()
     assert "# weight of the teacher" in (workspace / "params.yaml").read_text()
     assert ".demo" not in newcomer(repository, "git", "status", "--porcelain", "--untracked-files=normal")
+
+
+def test_two_runs_end_in_the_same_bytes(repository: Path, finished: Path) -> None:
+    results = [f"models/{name}.safetensors" for name in ("teacher", "baseline", "distilled", "sets/blog_best")]
+    results += ["data/soft_targets.safetensors", "reports/evaluation.json", "reports/release.json"]
+    results += ["metrics/teacher.json", "metrics/gain.json"]
+    results += [f"release/{name}" for name in (FP32, INT8, "MODEL_CARD.md")]
+    run(finished, "git", "checkout", "-q", "-f", "main")
+    run(finished, "dvc", "checkout", "-f", "-q")
+    for name in results:
+        assert (repository / ".demo" / name).read_bytes() == (finished / name).read_bytes(), name
 
 
 def test_what_it_says_to_type_next_works_and_a_second_demo_keeps_it(repository: Path) -> None:
