@@ -34,6 +34,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def newcomer(folder: Path, *command: str, status: int = 0) -> str:
     """Run as somebody who has a HOME without a Git identity, in the virtual environment or not."""
     env = {"HOME": str(folder.parent / "home"), "PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
+    env["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]  # another number of threads gives other bytes
     if folder.name == ".demo":
         env["HOME"] = str(folder.parent.parent / "home")
     result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=400)
