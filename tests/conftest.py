@@ -59,9 +59,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def make_finished(folder: Path) -> None:
     make_workspace(folder, changes("tiny"))
     run(folder, "git", "init", "-q", "-b", "main")
-    run(folder, "dvc", "repro")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS")  # as users run it: with a thread for each core
+        run(folder, "dvc", "repro")
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "phantoms")
+
+
+def put_back(finished: Path) -> None:
+    """The finished repository as committed, whatever a test has changed in it."""
+    run(finished, "git", "checkout", "-q", "-f", "main")
+    run(finished, "git", "clean", "-fdq")
+    run(finished, "dvc", "checkout", "-f", "-q")
 
 
 @pytest.fixture(scope="session")

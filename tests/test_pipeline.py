@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ran, run
+from conftest import put_back, ran, run
 
 from demo.workspace import merge
 
@@ -31,9 +31,7 @@ def edit(path: Path, old: str, new: str) -> None:
 @pytest.fixture
 def repo(finished: Path) -> Path:
     """The finished repository as committed; what a test changes in it is put back by the next one."""
-    run(finished, "git", "checkout", "-q", "-f", "main")
-    run(finished, "git", "clean", "-fdq")
-    run(finished, "dvc", "checkout", "-f", "-q")
+    put_back(finished)
     return finished
 
 
@@ -74,13 +72,12 @@ def test_another_alpha_runs_what_follows_distillation_alone_in_the_workspace_and
     run(repo, "dvc", "checkout", "-f", "-q")
     run(repo, "dvc", "exp", "remove", "-A")
     shutil.rmtree(repo / ".dvc" / "cache" / "runs")
-    for name, alpha in (("same", "0.25"), ("other", "0.75")):
-        run(repo, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"distill.alpha={alpha}")
+    run(repo, "dvc", "exp", "run", "--queue", "--name", "alpha", "-S", "distill.alpha=0.25,0.75")
     run(repo, "dvc", "queue", "start", "-j", "2")
-    for name in ("same", "other"):
+    for name in ("alpha-1", "alpha-2"):
         run(repo, "dvc", "queue", "logs", "-f", name, check=False)
     assert run(repo, "dvc", "queue", "status").count("Success") == 2
-    run(repo, "dvc", "exp", "apply", "same")
+    run(repo, "dvc", "exp", "apply", "alpha-1")
     assert (repo / FILES["distilled"]).read_bytes() == before
 
 

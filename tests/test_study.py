@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import ROOT, ran, run
+from conftest import ROOT, put_back, ran, run
 from PIL import Image
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
@@ -332,9 +332,7 @@ def test_the_study_keeps_to_its_budgets() -> None:
 def repo(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The finished pipeline on phantoms with a tiny study beside it, which has run and is committed."""
     folder = tmp_path_factory.mktemp("study") / "repo"
-    run(finished, "git", "checkout", "-q", "-f", "main")
-    run(finished, "git", "clean", "-fdq")
-    run(finished, "dvc", "checkout", "-f", "-q")
+    put_back(finished)
     shutil.copytree(finished, folder, symlinks=True)
     (folder / "study").mkdir()
     for name in ("dvc.yaml", "geometry.csv", "latency.json", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
