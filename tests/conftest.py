@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-# Two tests run side by side on two cores, so each process has one thread.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, so each process has one thread
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from demo.workspace import changes, environment, make_workspace  # noqa: E402
 
@@ -60,7 +60,7 @@ def make_finished(folder: Path) -> None:
     make_workspace(folder, changes("tiny"))
     run(folder, "git", "init", "-q", "-b", "main")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("OMP_NUM_THREADS")  # as users run it: with a thread for each core
+        patch.delenv("OMP_NUM_THREADS", raising=False)  # as users run it: with a thread for each core
         run(folder, "dvc", "repro")
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "phantoms")
