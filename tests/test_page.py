@@ -229,10 +229,10 @@ def dicom(*, dtype: str = "u2", syntax: str = ExplicitVRLittleEndian, colours: i
     return content.getvalue()
 
 
-def voi_table(*, bits: int = 12, first: int = 0) -> Sequence:
+def voi_table(*, bits: int = 12, first: int = 0, dtype: str = "<u2") -> Sequence:
     table = Dataset()
     table.LUTDescriptor = [4096, first, bits]
-    table.LUTData = ((2**bits - 1) * (np.arange(4096) / 4095) ** 2).astype("<u2").tobytes()
+    table.LUTData = ((2**bits - 1) * (np.arange(4096) / 4095) ** 2).astype(dtype).tobytes()
     table["LUTData"].VR, table["LUTDescriptor"].VR = "OW", "SS" if first < 0 else "US"
     return Sequence([table])
 
@@ -248,6 +248,7 @@ DICOM_KINDS: dict[str, dict[str, Any]] = {
     "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1", "WindowCenter": 2000, "WindowWidth": 3000},
     "VOI table": {"VOILUTSequence": voi_table()},
     "VOI table of 8 bits": {"VOILUTSequence": voi_table(bits=8)},
+    "VOI table of 8 bits, two entries to a word": {"VOILUTSequence": voi_table(bits=8, dtype="u1")},
     "VOI table that begins below 0": {"dtype": "i2", "VOILUTSequence": voi_table(first=-2000)},
     "slope without intercept": {"RescaleSlope": 2, "WindowCenter": 2100, "WindowWidth": 1800},
     "implicit": {"syntax": ImplicitVRLittleEndian},

@@ -114,6 +114,18 @@ def test_a_table_of_8_bits_shows_what_one_of_16_shows() -> None:
     wide = shown(stored, **table_of(16, [16 * level for level in range(4096)]))
     narrow = shown(stored, **table_of(8, [level >> 4 for level in range(4096)]))
     assert wide[-1] > 250 and np.abs(np.subtract(wide, narrow)).max() <= 1
+    packed = table_of(8, [])
+    packed["VOILUTSequence"][0].LUTDescriptor = [4096, 0, 8]
+    packed["VOILUTSequence"][0].LUTData = bytes(level >> 4 for level in range(4096))
+    assert shown(stored, **packed) == narrow
+
+
+def test_colours_of_12_bits_are_as_bright_as_those_of_8() -> None:
+    grey = chest()
+    colours = np.repeat(grey[..., None], 3, axis=2)
+    kind = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}
+    wide = dicom(colours.astype(np.uint16) << 4, BitsStored=12, HighBit=11, **kind)
+    assert np.array_equal(np.asarray(read_film(wide)), np.asarray(read_film(dicom(colours, **kind))))
 
 
 def test_a_file_without_a_preamble_is_read() -> None:

@@ -58,10 +58,12 @@ def read_dicom(data: bytes) -> Image.Image:
             raise
         name = dataset.file_meta.TransferSyntaxUID.name
         raise BadPicture(f"{name} needs more decoders: pip install pylibjpeg pylibjpeg-libjpeg") from None
+    bits = int(dataset.BitsStored)
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)
+        bits = 8 * stored.dtype.itemsize
     if stored.ndim == 3:
-        upper_bits = (stored >> 8 * (stored.dtype.itemsize - 1)).astype(np.uint8)
+        upper_bits = np.minimum(stored >> max(bits - 8, 0), 255).astype(np.uint8)
         return as_grey(Image.fromarray(upper_bits))
     return _shown(stored, dataset)
 
@@ -125,10 +127,13 @@ def _levels_shown(levels: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     values = modality.astype(np.float64)
     black, white = float(values.min()), float(values.max())
     if dataset.get("VOILUTSequence"):
-        descriptor = dataset.VOILUTSequence[0].LUTDescriptor
-        black, white = 0.0, 2.0 ** int(descriptor[2]) - 1
-        if descriptor[2] == 8:
-            descriptor[2] = 16  # pydicom takes the index of a table of 8 bits modulo 256
+        table = dataset.VOILUTSequence[0]
+        black, white = 0.0, 2.0 ** int(table.LUTDescriptor[2]) - 1
+        if table.LUTDescriptor[2] == 8:
+            table.LUTDescriptor[2] = 16  # pydicom takes the index of a table of 8 bits modulo 256
+            entries = table.LUTDescriptor[0] or 65536
+            if table["LUTData"].VR == "OW" and len(table.LUTData) < 2 * entries:  # two entries share a word
+                table.add_new("LUTData", "US", list(table.LUTData))
         values = apply_voi(modality, dataset).astype(np.float64)
     elif (window := _window(dataset)) is not None:
         black, white = window
