@@ -37,6 +37,12 @@ def _figure(width: float, height: float, title: str, *, synthetic: bool) -> Figu
     return figure
 
 
+def _legend(figure: Figure, axes: Axes) -> None:
+    """The legend of `axes` below all panels, where it hides nothing."""
+    handles, words = axes.get_legend_handles_labels()
+    figure.legend(handles, words, loc="outside lower center", ncols=len(words), fontsize=8)
+
+
 def _centre(figures: Figures) -> float:
     return float(figures["mean"] if "mean" in figures else figures["value"])
 
@@ -79,7 +85,9 @@ def size_figure(figures: Figures, *, synthetic: bool) -> Figure:
         axes.minorticks_off()
         axes.set_title(title, fontsize=10)
     all_axes[0].set_ylabel("AUROC")
-    all_axes[0].legend(fontsize=8, loc="lower right")
+    if any(each["arch"] == "plain" for each in students):
+        all_axes[0].plot([], [], "s", color="0.5", markersize=5, label="squares: plain network")
+    _legend(figure, all_axes[0])
     return figure
 
 
@@ -109,7 +117,7 @@ def reads_figure(figures: Figures, *, synthetic: bool) -> Figure:
         axes.set_title(f"{place} films", fontsize=10)
         axes.grid(axis="x", color="0.92")
         axes.set_axisbelow(True)
-    panels[0].legend(fontsize=8, loc="lower left")
+    _legend(figure, panels[0])
     return figure
 
 
@@ -127,11 +135,11 @@ def labels_figure(figures: Figures, *, synthetic: bool) -> Figure:
     left.set_xticks([each["share"] for each in shares], [f"{each['share']:.0%}" for each in shares])
     left.minorticks_off()
     left.set_title(labels["student"], fontsize=10)
-    left.legend(fontsize=8, loc="lower right")
     gains = {f"{percent}% of the labels": each["taught_minus_alone"] for percent, each in labels["shares"].items()}
     gains |= {words: regime[key]["taught_minus_alone"] for key, words in (("views", "views"), ("no_views", "no views"))}
     _intervals(right, {name: each["test_other_frame"]["auroc"] for name, each in gains.items()}, zero=True)
     right.set_title("taught minus alone", fontsize=10)
+    _legend(figure, left)
     return figure
 
 
@@ -141,7 +149,8 @@ def site_figure(figures: Figures, *, synthetic: bool) -> Figure:
     figure = _figure(11, 4.2, "A hospital with films of its own: means over seeds, 95% intervals", synthetic=synthetic)
     sizes = site["sizes"].values()
     places = {"held_out": "its other films as they are", "held_out_other_frame": "its other films, other frame"}
-    for axes, (place, title) in zip(figure.subplots(1, 2, sharey=True), places.items(), strict=True):
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (place, title) in zip(panels, places.items(), strict=True):
         for number, (start, words) in enumerate((("nothing", "from random weights"), ("release", "from the release"))):
             scores = [each[start][place]["auroc"] for each in sizes]
             _curve(axes, [each["films"] * 1.03**number for each in sizes], scores, COLOURS[number], "o-", words)
@@ -151,7 +160,7 @@ def site_figure(figures: Figures, *, synthetic: bool) -> Figure:
         axes.set_xticks([each["films"] for each in sizes], [str(each["films"]) for each in sizes])
         axes.minorticks_off()
         axes.set_title(title, fontsize=10)
-        axes.legend(fontsize=8, loc="lower right")
+    _legend(figure, panels[0])
     return figure
 
 
