@@ -58,11 +58,11 @@ def read_dicom(data: bytes) -> Image.Image:
             raise
         name = dataset.file_meta.TransferSyntaxUID.name
         raise BadPicture(f"{name} needs more decoders: pip install pylibjpeg pylibjpeg-libjpeg") from None
-    bits = int(dataset.BitsStored)
-    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+    palette = dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
+    if palette:
         stored = apply_color_lut(stored, dataset)
-        bits = 8 * stored.dtype.itemsize
     if stored.ndim == 3:
+        bits = 8 * stored.dtype.itemsize if palette else int(dataset.BitsStored)
         upper_bits = np.minimum(stored >> max(bits - 8, 0), 255).astype(np.uint8)
         return as_grey(Image.fromarray(upper_bits))
     return _shown(stored, dataset)
