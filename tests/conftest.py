@@ -21,7 +21,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, so each process has one thread
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from demo.workspace import changes, environment, make_workspace  # noqa: E402
+from demo.workspace import changes, environment, make_workspace, merge  # noqa: E402
+
+ONE_SET = {"param_sets": {"no_labels": None}}  # one more student shows how they work
 
 
 def run(folder: Path, *command: str, check: bool = True) -> str:
@@ -57,7 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 
 def make_finished(folder: Path) -> None:
-    make_workspace(folder, changes("tiny"))
+    make_workspace(folder, merge(changes("tiny"), ONE_SET))
     run(folder, "git", "init", "-q", "-b", "main")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("OMP_NUM_THREADS", raising=False)  # as users run it: with a thread for each core

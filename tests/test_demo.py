@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, put_back, ran, run
+from conftest import ONE_SET, ROOT, put_back, ran, run
 
 from cxr_distill.release.build import FP32, INT8
-from demo.workspace import make_workspace
+from demo.workspace import changes, make_workspace, merge
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +25,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this repository where `python -m demo tiny` has run once, from nothing."""
     folder = tmp_path_factory.mktemp("newcomer") / "repository"
     make_workspace(folder, {})
+    change_tiny(folder, ONE_SET)
     run(folder, "git", "init", "-q")
     settings = folder.parent / "home" / ".config" / "dvc"
     settings.mkdir(parents=True)
@@ -43,6 +46,11 @@ def newcomer(folder: Path, *command: str, status: int = 0) -> str:
 
 def demo(folder: Path, *, status: int = 0) -> str:
     return newcomer(folder, sys.executable, "-m", "demo", "tiny", status=status)
+
+
+def change_tiny(folder: Path, *changed: Mapping[str, object]) -> None:
+    tiny = functools.reduce(merge, changed, changes("tiny"))
+    (folder / "demo/tiny.yaml").write_text(yaml.safe_dump(tiny))
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -118,8 +126,8 @@ def test_a_second_demo_runs_what_changed_and_loses_nothing_of_the_users(reposito
 def test_a_demo_that_stopped_goes_on(repository: Path) -> None:
     stage = repository / "stages/compare.py"
     edit(stage, 'if __name__ == "__main__":', 'if __name__ == "__main__":\n    raise SystemExit("stop")')
-    set_in = repository / "demo/tiny.yaml"
-    set_in.write_text(set_in.read_text() + "param_sets: {more: {alpha: 0.5, temperature: 2.0, loss: hinton}}\n")
+    more = {"alpha": 0.5, "temperature": 2.0, "loss": "hinton"}
+    change_tiny(repository, ONE_SET, {"param_sets": {"more": more}})
     stopped = demo(repository, status=1)
     assert ran(stopped) == ["distill_set@more", "evaluate_set@more", "compare"]
     assert [line for line in stopped.splitlines() if line.startswith("error:")] == [

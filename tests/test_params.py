@@ -9,7 +9,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from cxr_distill.nets.teacher.params import TeacherParams
 from demo.workspace import merge
+from stages import load_params
 
 BAD = [
     ("train_teacher", {"balance": {"classes": False}}, "balance"),
@@ -45,10 +47,16 @@ def test_bad_parameter_fails_at_once_with_one_line_naming_the_key(
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
-@pytest.mark.parametrize("value", ["1e-3", 1, 1.0e-3])
-def test_numbers_as_people_write_them_are_accepted(tmp_path: Path, value: object) -> None:
-    result = run("train_teacher", tmp_path, {"teacher": {"learning_rate": value}})
-    assert "data/lungs/train.safetensors" in result.stderr  # it got as far as its inputs
+@pytest.mark.parametrize("written", ["1e-3", "1", "1.0e-3"])
+def test_numbers_as_people_write_them_are_accepted(tmp_path: Path, written: str) -> None:
+    committed = (ROOT / "params.yaml").read_text()
+    path = tmp_path / "params.yaml"
+    path.write_text(committed.replace("learning_rate: 1.0e-3", f"learning_rate: {written}", 1))
+    assert load_params("teacher", TeacherParams, path=path).learning_rate == float(written)
+
+
+def test_a_stage_whose_params_are_right_gets_as_far_as_its_inputs(tmp_path: Path) -> None:
+    assert "data/lungs/train.safetensors" in run("train_teacher", tmp_path, {}).stderr
 
 
 def test_checking_parameters_never_imports_torch() -> None:

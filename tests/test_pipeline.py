@@ -72,7 +72,8 @@ def test_another_alpha_runs_what_follows_distillation_alone_in_the_workspace_and
     run(repo, "dvc", "checkout", "-f", "-q")
     run(repo, "dvc", "exp", "remove", "-A")
     shutil.rmtree(repo / ".dvc" / "cache" / "runs")
-    run(repo, "dvc", "exp", "run", "--queue", "--name", "alpha", "-S", "distill.alpha=0.25,0.75")
+    alphas = ["-S", "distill.alpha=0.25,0.75", "evaluate@distilled"]
+    run(repo, "dvc", "exp", "run", "--queue", "--name", "alpha", *alphas)
     run(repo, "dvc", "queue", "start", "-j", "2")
     for name in ("alpha-1", "alpha-2"):
         run(repo, "dvc", "queue", "logs", "-f", name, check=False)

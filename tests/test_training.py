@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -306,6 +307,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(
             times = [file.stat().st_mtime_ns for file in killed.glob("*.ckpt")]
             written += times not in ([], last)
             last = times or last
+            time.sleep(0.005)
         process.kill()
         assert process.wait() != 0
     capfd.readouterr()
