@@ -79,6 +79,8 @@ def _put(params: Any, changed: Mapping[str, Any]) -> None:
             del params[key]
         elif isinstance(old, dict) and isinstance(value, Mapping):
             _put(old, value)
+            if not old:
+                params[key] = {}  # without the comments of what is gone, which would be written in its place
         elif isinstance(old, list) and isinstance(value, list):
             old[:] = value
         else:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import ONE_SET, ROOT
+from conftest import ROOT
 from drawn_films import chest, dicom, saved
 
 from cxr_distill.base.params import parse
@@ -107,7 +107,8 @@ def test_films_of_ones_own_end_in_a_model_an_evaluation_and_an_operating_point(
     real = yaml.safe_load((ROOT / "params.yaml").read_text())
     kept = {"lungs": {"channels": real["lungs"]["channels"]}, "student": {"channels": real["student"]["channels"]}}
     own = {"data": {"source": "films", "films": {"sha256": sha256}}, "start": start,
-           "preprocess": {"image_size": 96, "validation_fraction": 0.2}, **ONE_SET}  # fmt: skip
+           "preprocess": {"image_size": 96, "validation_fraction": 0.2},
+           "param_sets": dict.fromkeys(real["param_sets"])}  # fmt: skip
     repo = tmp_path / "repo"
     make_workspace(repo, merge(merge(changes("tiny"), own), kept))
     (repo / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
