@@ -254,6 +254,7 @@ def _size(figures: Figures) -> list[Section]:
             [f"Of the students taught by a teacher of {figures['taught_by']}, {choice['best']} has the best AUROC on "
              f"validation films in the other frame. A student is good enough if its mean is at least "
              f"{choice['at_least']:.3f}, the lower end of that interval. The smallest of these: {choice['smallest']}.",
+             "Megabytes: of files with untrained weights. The int8 file of a trained network is a little larger.",
              *(["Milliseconds: median of one film on one thread, all outputs; reports/latency.md names the processor."]
                if timed else [])],
             ["student", "parameters", "MB, single precision", "MB, int8", *columns, "good enough"],
