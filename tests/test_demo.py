@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -48,9 +47,8 @@ def demo(folder: Path, *, status: int = 0) -> str:
     return newcomer(folder, sys.executable, "-m", "demo", "tiny", status=status)
 
 
-def change_tiny(folder: Path, *changed: Mapping[str, object]) -> None:
-    tiny = functools.reduce(merge, changed, changes("tiny"))
-    (folder / "demo/tiny.yaml").write_text(yaml.safe_dump(tiny))
+def change_tiny(folder: Path, changed: Mapping[str, object]) -> None:
+    (folder / "demo/tiny.yaml").write_text(yaml.safe_dump(merge(changes("tiny"), changed)))
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -127,7 +125,7 @@ def test_a_demo_that_stopped_goes_on(repository: Path) -> None:
     stage = repository / "stages/compare.py"
     edit(stage, 'if __name__ == "__main__":', 'if __name__ == "__main__":\n    raise SystemExit("stop")')
     more = {"alpha": 0.5, "temperature": 2.0, "loss": "hinton"}
-    change_tiny(repository, ONE_SET, {"param_sets": {"more": more}})
+    change_tiny(repository, merge(ONE_SET, {"param_sets": {"more": more}}))
     stopped = demo(repository, status=1)
     assert ran(stopped) == ["distill_set@more", "evaluate_set@more", "compare"]
     assert [line for line in stopped.splitlines() if line.startswith("error:")] == [
