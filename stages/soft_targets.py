@@ -37,13 +37,14 @@ def main() -> None:
     untrained = teacher.model_copy(update={"pretrained": False})
     net = build_teacher(untrained, classes=count_classes(train["labels"]))
     load_weights(net, TEACHER)
-    logits = make_soft_targets(
-        net, train["images"], rows, views, count=params.count, boxes=train.get("boxes"), precision=precision
-    )
     key = target_key(teacher=TEACHER, films=made_of.get("films") or file_sha256(path), views=views)
     if start == "release":  # a student that has learned already asks how good its teacher is
         val, _ = read_tensors(val_path)
         key["validation_auroc"] = repr(auroc(net, val["images"], val["labels"]))
+    # After the AUROC: the network then has BatchNorm statistics of views.
+    logits = make_soft_targets(
+        net, train["images"], rows, views, count=params.count, boxes=train.get("boxes"), precision=precision
+    )
     write_soft_targets(Path("data/soft_targets.safetensors"), logits, key)
 
 

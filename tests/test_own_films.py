@@ -73,6 +73,8 @@ def the_teacher_is_asked_only_if_it_is_better(repo: Path, said: str) -> None:
     own = auroc(release.begin(params, classes=2), val["images"], val["labels"])
     targets, weights = repo / "data/soft_targets.safetensors", repo / "models/distilled.safetensors"
     logits, made_of = read_tensors(targets)
+    measured = json.loads((repo / "evaluation/teacher.json").read_text())["validation"]["auroc"]
+    assert float(made_of["validation_auroc"]) == pytest.approx(measured, abs=1e-4)  # of the teacher as it is evaluated
     unused = float(made_of["validation_auroc"]) <= own
     sentence = "alpha: 0, because the teacher is not better"
     assert (sentence in said) == unused == ("alpha" in read_tensors(weights)[1])
@@ -121,6 +123,7 @@ def test_films_of_ones_own_end_in_a_model_an_evaluation_and_an_operating_point(
     said = result.stdout + result.stderr
     assert result.returncode == 0, said
     assert "Two classes, normal and pneumonia" in said
+    assert "the lung finder that this project ships gives them" in said
     card = (repo / "release/MODEL_CARD.md").read_text()
     assert "drawn films, 2026" in card and ("from the released student" in card) == (start == "release")
     index = (repo / "data/index.csv").read_text().splitlines()

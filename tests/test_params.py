@@ -25,6 +25,7 @@ BAD = [
     ("train_teacher", {"teacher": {"epochs": 2.5}}, "teacher.epochs"),
     ("train_teacher", {"views": {"flip": float("nan")}}, "views.flip"),
     ("download", {"data": {"source": "ftp"}}, "data.source"),
+    ("find_lungs", {"lungs": {"channels": [16, 7]}}, "lungs.channels"),
 ]
 
 

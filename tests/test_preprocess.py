@@ -130,6 +130,15 @@ def test_the_same_image_under_two_labels_is_an_error(phantoms: Path, tmp_path: P
         read_archive(with_changes(phantoms, tmp_path / "twins.zip", twins), PARAMS, COUNTS)
 
 
+def test_an_archive_without_one_of_the_classes_is_one_clear_error(phantoms: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(phantoms) as old, zipfile.ZipFile(tmp_path / "a.zip", "w") as new:
+        for info in old.infolist():
+            name = info.filename if "/test/" in info.filename else info.filename.replace("virus", "bacteria")
+            new.writestr(name, old.read(info))
+    with pytest.raises(CxrError, match=r"train has 0 of viral.*add films$"):
+        read_archive(tmp_path / "a.zip", PARAMS, COUNTS)
+
+
 def test_a_training_image_that_is_also_a_test_image_is_kept_out(phantoms: Path, tmp_path: Path) -> None:
     twins = {first(phantoms, "train/NORMAL", 9): jpeg(2), first(phantoms, "test/NORMAL", 2): jpeg(2)}
     index, _, _ = read_archive(with_changes(phantoms, tmp_path / "leak.zip", twins), PARAMS, COUNTS)

@@ -58,8 +58,7 @@ def read_archive(
         index["subtype"] = known_causes(index)
     if not (packed and (index["split"] == "val").any()):  # else they are as its user gave them
         index["split"] = assign_splits(index, coarse, fraction=params.validation_fraction, seed=params.seed)
-    if packed:
-        check_patients(index)
+    check_patients(index, least=FEWEST_PATIENTS if packed else 1)
     pixels = np.stack([image.pixels for image in decoded])
     summary = summarise(index, path, params.image_size)
     return index[COLUMNS], pixels, {**summary, "packed": {"about": about}} if packed else summary
@@ -76,20 +75,18 @@ def known_causes(index: pd.DataFrame) -> pd.Series[Any]:
     return subtypes.mask(sick, UNKNOWN_CAUSE)
 
 
-def check_patients(index: pd.DataFrame) -> None:
-    """Raises CxrError if training, validation or test has fewer than FEWEST_PATIENTS of a class."""
+def check_patients(index: pd.DataFrame, *, least: int) -> None:
+    """Raises CxrError if training, validation or test has fewer than `least` patients of a class."""
     few = [
         f"{split} has {count} of {name}"
         for split in ("train", "val", "test")
         for name in class_names(index["subtype"])
-        if (count := index[(index["split"] == split) & (index["subtype"] == name)]["patient"].nunique())
-        < FEWEST_PATIENTS
+        if (count := index[(index["split"] == split) & (index["subtype"] == name)]["patient"].nunique()) < least
     ]
     if few:
-        remedy = "" if len(class_names(index["subtype"])) == len(TWO_CLASSES) else ", or leave out the column subtype"
-        raise CxrError(
-            f"too few patients (at least {FEWEST_PATIENTS} of each class): {'; '.join(few)}; add films{remedy}"
-        )
+        causes = least > 1 and len(class_names(index["subtype"])) > len(TWO_CLASSES)
+        remedy = ", or leave out the column subtype" if causes else ""
+        raise CxrError(f"too few patients (at least {least} of each class): {'; '.join(few)}; add films{remedy}")
 
 
 def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: float, seed: int) -> pd.Series[Any]:

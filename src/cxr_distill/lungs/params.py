@@ -10,7 +10,8 @@ from cxr_distill.base.params import Params, PositiveInt, PositiveNumber, Seed
 class LungParams(Params):
     """Section `lungs`: the network that finds the lungs."""
 
-    channels: Annotated[list[PositiveInt], Field(min_length=1)]
+    # Narrower ones hang or corrupt memory on processors with AVX2 alone, as in nets.student.params.
+    channels: Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=1)]
     epochs: PositiveInt
     batch_size: PositiveInt
     learning_rate: PositiveNumber
