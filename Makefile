@@ -61,19 +61,20 @@ study: $(READY) ## sizes, teachers, labels, views and checks on top of it: hours
 readme: $(READY) ## fill the figures of README.md and docs/ from the committed results, and draw the rooms
 	$(RUN) python -m docs
 
-# What these find is kept beside the other reports.
-bench: $(READY) ## speed, as ratios within one run: make bench ARCHIVE=/path/to.zip [ORIGINALS=/path/to.zip], an hour
-	$(RUN) bash -euo pipefail -c '{ echo "# Speed"; echo; \
+# reports/speed.md has these sections, and others that were measured by hand.
+bench: $(READY) ## speed, as ratios within one run, to bench.md: make bench ARCHIVE=/path/to.zip [ORIGINALS=/path/to.zip], an hour
+	$(RUN) bash -euo pipefail -c '{ \
 	  for what in preprocess epoch pipeline growth; do python -m benchmarks.$$what $(ARCHIVE); done; \
 	  for more in $(ORIGINALS); do python -m benchmarks.preprocess $$more; python -m benchmarks.epoch $$more; done; \
-	} | tee reports/speed.md'
+	} | tee bench.md'
 
 latency: $(READY) ## size and speed of the released student: make latency ORIGINALS=/path/to.zip, a minute
 	$(RUN) python -m benchmarks.latency $(ORIGINALS)
 
 faults: $(READY) ## break every stage from outside, on phantoms, and see that nothing is lost: Linux, half an hour
 	$(RUN) bash -euo pipefail -c \
-	  'unshare --map-root-user --mount python -m benchmarks.faults | tee reports/faults.md'
+	  'unshare --map-root-user --mount python -m benchmarks.faults | tee .report.part; \
+	  mv .report.part reports/faults.md'
 
 audit:          ## known vulnerabilities of the pinned versions (asks PyPI)
 	$(PYTHON) -m venv .audit
@@ -82,7 +83,8 @@ audit:          ## known vulnerabilities of the pinned versions (asks PyPI)
 
 MINUTES ?= 10
 fuzz: $(READY)  ## fuzz archive, decoder, films and parameters for MINUTES each
-	$(RUN) bash -euo pipefail -c 'python -m benchmarks.fuzz $(MINUTES) | tee reports/fuzz.md'
+	$(RUN) bash -euo pipefail -c 'python -m benchmarks.fuzz $(MINUTES) | tee .report.part; \
+	  mv .report.part reports/fuzz.md'
 
 clean:          ## remove what demo and the tools left
 	rm -rf .demo .audit .screen app/dist app/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -60,7 +60,7 @@ def scope_on_phantoms(base: str) -> list[str]:
         before, workspace = Path(folder) / "base", Path(folder) / "workspace"
         git("worktree", "add", "--detach", str(before), base)
         try:
-            had = make_workspace(workspace, changes("tiny"), root=before)
+            had = make_workspace(workspace, changes("tiny", root=before), root=before)
             (workspace / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
             command("dvc", "repro", cwd=workspace)
             for gone in set(had) - set(make_workspace(workspace, changes("tiny"))):
@@ -111,7 +111,7 @@ def disagreement(names: list[str], again: list[str], committed: Stages, trained:
     here, there = (stages.get("download", {}).get("outs") for stages in (lock_in(ROOT), committed))
     if here and there and here != there:
         return NotComparable(f"made from another archive than the one at hand; these differ: {listed(names)}")
-    models = set().union(*(models_of(committed.get(stage, {})) for stage in again)) or set(trained)
+    models = set().union(*(models_of(committed.get(stage, {})) for stage in again)) & trained.keys() or set(trained)
     others = {trained[model] for model in models if model in trained} - {kind := processor_here()}
     if others:
         kinds = " and ".join(sorted(others))

@@ -35,8 +35,18 @@ from demo.workspace import ROOT, environment, make_workspace
 SIZES = (1 / 16, 1, 2, 4, 8)
 MOST_ROUNDS = 5
 ENOUGH_SECONDS = 300  # after so long in one stage no further round begins
-STAGES = ("preprocess", "train_teacher", "soft_targets", "train_baseline", "distill", "evaluate distilled")
+STAGES = (
+    "preprocess",
+    "find_lungs",
+    "cut_lungs",
+    "train_teacher",
+    "soft_targets",
+    "train_baseline",
+    "distill",
+    "evaluate distilled",
+)
 ONE_OF_EACH = {
+    "lungs": {"epochs": 1},
     "teacher": {"epochs": 1},
     "student": {"epochs": 1},
     "soft_targets": {"count": 1},

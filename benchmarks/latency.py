@@ -35,6 +35,7 @@ from benchmarks import archive_argument, heading, progress, run
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256, write_bytes, write_json
 from cxr_distill.base.params import parse
+from cxr_distill.base.tables import read_index
 from cxr_distill.data.archive import list_images, open_archive, read_entry
 from cxr_distill.films.pixels import as_grey, open_picture, squash
 from cxr_distill.nets.common.layers import count_parameters, load_weights
@@ -44,6 +45,7 @@ from cxr_distill.nets.teacher.network import load_teacher
 from cxr_distill.nets.teacher.params import TeacherParams
 from cxr_distill.release.build import FP32, INT8
 from cxr_distill.screen.session import load_model, open_session
+from cxr_distill.study.checks.classes import require_three_classes
 from cxr_distill.study.checks.sizes import released_files
 from cxr_distill.study.params import read_study
 from cxr_distill.study.plan.jobs import student_of
@@ -252,6 +254,7 @@ def read_films(path: Path) -> list[bytes]:
 def main() -> None:
     if missing := [str(file.relative_to(ROOT)) for file in MEASURED if not file.is_file()]:
         raise CxrError(f"{', '.join(missing)} missing; run `dvc repro` or `dvc pull`")
+    require_three_classes(read_index(ROOT / "data/index.csv")["subtype"], what="this benchmark")
     if (load := os.getloadavg()[0]) > 1:
         progress(f"warning: load average {load:.1f}; other work slows the command down, and every figure a little")
     torch.set_num_threads(1)

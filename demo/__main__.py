@@ -75,5 +75,26 @@ def next_lines(folder: Path) -> str:
     return "\n".join(["Now ask your own question:", *(f"  {command:<40}  # {what}" for command, what in lines)])
 
 
+def run(*names: str) -> int:
+    """`main`, its errors in one line; 130 after Ctrl-C."""
+    known = sorted(file.stem for file in (ROOT / "demo").glob("*.yaml") if "data" in yaml.safe_load(file.read_text()))
+    if len(names) > 1 or not {*names} <= {*known}:
+        print(f"error: no demo {' '.join(names)}; there are {' and '.join(known)}", file=sys.stderr)
+        return 2
+    try:
+        return main(*names)
+    except KeyboardInterrupt:
+        print("\nerror: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    except subprocess.CalledProcessError as error:
+        print(
+            f"error: `{' '.join(error.cmd[:2])}` failed, its message is above; the demo needs a clone made by Git",
+            file=sys.stderr,
+        )
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+    return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:2]))
+    sys.exit(run(*sys.argv[1:]))

@@ -38,9 +38,9 @@ def environment() -> dict[str, str]:
     return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 
 
-def changes(name: str) -> dict[str, Any]:
-    """The changes to params.yaml in demo/NAME.yaml."""
-    values: dict[str, Any] = yaml.safe_load((ROOT / "demo" / f"{name}.yaml").read_text())
+def changes(name: str, *, root: Path = ROOT) -> dict[str, Any]:
+    """The changes to params.yaml in demo/NAME.yaml of the repository at `root`."""
+    values: dict[str, Any] = yaml.safe_load((root / "demo" / f"{name}.yaml").read_text())
     return values
 
 
@@ -111,7 +111,8 @@ def make_repository(folder: Path, changed: Mapping[str, Any], *, root: Path = RO
     for name in gone:
         (folder / name).unlink(missing_ok=True)
     copied.write_text("".join(f"{name}\n" for name in names))
-    commit(folder, "The repository's files, with the demo's params", *names, *({*gone} & {*known}))
+    # By force: a user's own .gitignore may name some of them.
+    commit(folder, "The repository's files, with the demo's params", *names, *({*gone} & {*known}), force=True)
 
 
 def _changed(folder: Path) -> list[str]:
@@ -120,9 +121,9 @@ def _changed(folder: Path) -> list[str]:
     return _git(folder, "diff", "--name-only", "-z", "HEAD").split("\0")
 
 
-def commit(folder: Path, message: str, *names: str) -> None:
-    """Commit these files of the repository `folder`, if any differs from the last commit."""
-    _git(folder, "add", "--all", "--", *names)
+def commit(folder: Path, message: str, *names: str, force: bool = False) -> None:
+    """Commit these files of the repository `folder`, if any differs from the last commit; `force`: ignored ones too."""
+    _git(folder, "add", "--all", *(["--force"] if force else []), "--", *names)
     if _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *names):
         _git(folder, "commit", "--quiet", "--no-verify", "-m", message, "--", *names)
 

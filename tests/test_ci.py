@@ -180,6 +180,21 @@ def test_what_another_kind_of_processor_trained_is_not_comparable(
     assert re.search(r"\*\*Not comparable:\*\* trained on \S+ DEFAULT.*, run again on .*dvc.lock", summary)
 
 
+def test_lungs_found_by_another_kind_of_processor_are_not_comparable(
+    clone: Path, proposed: Proposed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(clone, "dvc", "pull")
+    edit(
+        clone / "params.yaml",
+        "batch_size: 16\n  learning_rate: 2.0e-3\n  weight_decay: 0.05\n  seed: 0\n\nteacher",
+        "batch_size: 12\n  learning_rate: 2.0e-3\n  weight_decay: 0.05\n  seed: 0\n\nteacher",
+    )
+    assert "distill" not in ran(run(clone, "dvc", "repro"))
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    status, summary, stages = proposed()
+    assert status == 3 and "find_lungs" in stages and "Not comparable" in summary
+
+
 def test_without_a_cache_the_scope_is_shown_on_phantoms(clone: Path, proposed: Proposed) -> None:
     out_of_reach(clone)
     edit(clone / "params.yaml", "distill:\n  alpha: 0.5", "distill:\n  alpha: 0.25")

@@ -133,6 +133,7 @@ def test_a_demo_that_stopped_goes_on(repository: Path) -> None:
     ]
     edit(stage, '\n    raise SystemExit("stop")', "")
     assert ran(demo(repository)) == ["compare"]
+    assert "| more |" in (repository / ".demo/reports/comparison.md").read_text()
     assert newcomer(repository / ".demo", "git", "status", "--porcelain") == ""
 
 
@@ -142,6 +143,15 @@ def test_a_workspace_that_is_no_repository_is_made_anew(repository: Path) -> Non
     demo(repository)
     assert not (repository / ".demo" / "left.txt").exists()
     assert newcomer(repository / ".demo", "git", "status", "--porcelain") == ""
+
+
+def test_what_the_demo_cannot_do_is_said_in_one_line(tmp_path: Path) -> None:
+    make_workspace(tmp_path / "zip", {})  # as somebody has it who loads the repository without Git
+    for words, status, reason in ((["tiny"], 1, "a clone made by Git"), (["no"], 2, "there are demo and tiny")):
+        command = [sys.executable, "-m", "demo", *words]
+        failed = subprocess.run(command, cwd=tmp_path / "zip", capture_output=True, text=True)
+        lines = [line for line in failed.stderr.splitlines() if not line.startswith("fatal:")]
+        assert failed.returncode == status and len(lines) == 1 and reason in lines[0], failed.stderr
 
 
 def test_param_sets_that_the_demo_does_not_want_are_left_out(tmp_path: Path) -> None:

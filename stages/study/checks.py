@@ -34,11 +34,13 @@ def main() -> None:
     from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.nets.teacher.network import load_teacher
+    from cxr_distill.study.checks.classes import require_three_classes
     from cxr_distill.study.checks.maps import changed_picture, maps_picture, overlap_table
     from cxr_distill.study.checks.originals import compare_framings, films_of, squared
     from cxr_distill.study.checks.shortcuts import shortcut_table
 
     index = read_index(Path("data/index.csv"))
+    require_three_classes(index["subtype"], what="the study")
     originals = films_of(index, ARCHIVE, Path(at_hand).expanduser() if at_hand else None)
     films = {split: read_tensors(Path(f"data/film/{split}.safetensors"))[0] for split in ("train", "val", "test")}
     geometry = read_csv(GEOMETRY, ["split", "class", "file", "width", "height"])
