@@ -14,7 +14,8 @@ export async function readDicom(bytes) {
   const { dicomParser } = globalThis; // a classic script that index.html loads
   let data;
   try {
-    data = dicomParser.parseDicom(bytes, bytes[128] === 0x44 ? {} : { TransferSyntaxUID: NATIVE[0] });
+    const explicit = /^[A-Z]{2}$/.test(String.fromCharCode(bytes[4], bytes[5])); // each element names its type
+    data = dicomParser.parseDicom(bytes, bytes[128] === 0x44 ? {} : { TransferSyntaxUID: NATIVE[explicit ? 1 : 0] });
   } catch (error) {
     throw new FilmError(
       `corrupt, or a kind of DICOM that this page cannot read (${error.exception ?? error.message ?? error})`,

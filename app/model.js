@@ -34,7 +34,7 @@ export async function screen(model, { grey, width, height }) {
   const pixels = squash(grey, width, height, model.image_size);
   const out = await run(model, [pixels]);
   const [, rows, columns] = out.activation.dims;
-  const probability = out.p_pneumonia.data[0];
+  const probability = Math.min(out.p_pneumonia.data[0], 1); // a sum in single precision
   const typicality = out.typicality.data[0];
   return {
     probability,

@@ -114,7 +114,7 @@ function useSite(own) {
 
 function showThreshold() {
   const { threshold } = site ?? model;
-  at("threshold").textContent = threshold.toFixed(2);
+  at("threshold").textContent = String(threshold);
   at("mark").style.insetInlineStart = `${100 * threshold}%`;
   at("site").hidden = !site;
   at("whose").textContent = site ? whose(site) : "";
@@ -171,7 +171,7 @@ function reason(film) {
 function spoken(film) {
   const answer = visible(film);
   const what = verdict(film);
-  return [answer ? `${what}, probability ${answer.probability.toFixed(2)}` : what, reason(film)]
+  return [answer ? `${what}, probability ${answer.probability.toFixed(3)}` : what, reason(film)]
     .filter(Boolean)
     .join("; ");
 }

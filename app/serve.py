@@ -47,10 +47,19 @@ def server(port: int, folder: Path = DIST) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, directory=str(folder)))
 
 
-if __name__ == "__main__":
-    with server(int(sys.argv[1]) if len(sys.argv) > 1 else 8000) as running:
+def main(port: str = "8000") -> None:
+    """Serve until Ctrl-C."""
+    try:
+        running = server(int(port))
+    except (OSError, OverflowError, ValueError) as error:
+        sys.exit(f"error: port {port}: {getattr(error, 'strerror', None) or 'no port'}; try make app PORT=8001")
+    with running:
         print(f"http://127.0.0.1:{running.server_port}/ (Ctrl-C stops it)")
         try:
             running.serve_forever()
         except KeyboardInterrupt:
             print()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

@@ -3,6 +3,7 @@
 importScripts("files.js"); // VERSION and FILES, written by build.py; any changed byte gives another version
 
 self.addEventListener("install", (event) => {
+  self.skipWaiting(); // else a new build, with a new model, waits until every tab is closed
   event.waitUntil(
     caches.open(VERSION).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })))),
   );

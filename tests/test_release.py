@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,15 @@ def test_the_graph_answers_as_the_student_does(arch: str, drawn_student, drawn_t
     entropy = -(shares * np.log(shares)).sum(axis=1)
     terms = shares @ bias[1:] - bias[0] - student[-1].normal.item() + entropy
     assert np.abs(answers.activation.mean(axis=(1, 2)) + terms - logit(p)).max() < 1e-3
+
+
+def test_a_probability_is_at_most_1_however_sure_the_student_is(drawn_student, drawn_tensors: np.ndarray) -> None:
+    student = deepcopy(drawn_student("residual"))
+    with torch.no_grad():
+        next(module for module in student.modules() if isinstance(module, nn.Linear)).bias[0] = -100
+    model = Model(with_facts(to_onnx(Screener(student, Typicality(32), 2.0), size=32), FACTS))
+    raw = model.session.run(["p_pneumonia"], {"image": drawn_tensors.astype(np.float32)})[0]
+    assert raw.max() > 1 and model(drawn_tensors).p_pneumonia.max() == 1
 
 
 def test_a_release_says_what_it_is_and_nothing_about_where_it_was_made(released: dict[str, bytes]) -> None:
@@ -112,7 +122,10 @@ def test_temperature_undoes_overconfidence_and_keeps_a_half() -> None:
     random = np.random.default_rng(0)
     truth = random.normal(0, 2, 20_000)
     labels = (random.uniform(size=truth.shape) < expit(truth)).astype(np.int64)
-    assert fit_temperature(expit(3 * truth), labels) == pytest.approx(3, rel=0.05)
+    found = fit_temperature(expit(3 * truth), labels)
+    assert found == pytest.approx(3, rel=0.05)
+    rows = np.repeat(np.arange(len(labels)), np.where(labels == 1, 4, 1))  # with any share of pneumonia, as with half
+    assert fit_temperature(expit(3 * truth)[rows], labels[rows]) == pytest.approx(found, abs=1e-3)
     assert np.isfinite(fit_temperature(labels.astype(np.float64), labels))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -120,6 +121,11 @@ def test_a_table_of_8_bits_shows_what_one_of_16_shows() -> None:
     assert shown(stored, **packed) == narrow
 
 
+def test_a_value_beyond_a_table_and_beyond_16_bits_is_white() -> None:
+    table = table_of(16, [16 * level for level in range(4096)])
+    assert shown([0, 1000, 3000, 4095], RescaleSlope=16, RescaleIntercept=100, **table)[1:] == [255] * 3
+
+
 def test_colours_of_12_bits_are_as_bright_as_those_of_8() -> None:
     grey = chest()
     colours = np.repeat(grey[..., None], 3, axis=2)
@@ -169,7 +175,32 @@ def test_a_picture_of_a_phone_is_turned_as_the_phone_says() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = Image.fromarray(np.rot90(grey).copy())
-    assert np.array_equal(np.asarray(read_film(saved(turned, "PNG", exif=exif))), grey)
+    jpeg = np.asarray(read_film(saved(turned, "JPEG", exif=exif, quality=100)), np.int16)
+    assert jpeg.shape == grey.shape and np.abs(jpeg - grey).max() < 6
+    # Browsers do not agree on PNG files, so that neither command nor page turns them.
+    assert np.array_equal(np.asarray(read_film(saved(turned, "PNG", exif=exif))), np.rot90(grey))
+
+
+def test_the_preview_in_a_cameras_jpeg_does_not_hide_its_picture() -> None:
+    film, preview = Image.fromarray(chest()), Image.new("L", (64, 64))
+    both = io.BytesIO()
+    film.save(both, "MPO", save_all=True, append_images=[preview], quality=100)
+    read = np.asarray(read_film(both.getvalue()), np.int16)
+    assert read.shape == chest().shape and np.abs(read - chest()).max() < 6
+
+
+def test_a_table_never_takes_the_place_of_a_film_and_is_none_itself(
+    model: Path, film: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(saved(film, "PNG"))
+    status, lines, err = screen(model, capsys, tmp_path / "b.png", "--csv", tmp_path / "a.png")
+    assert status == cli.CANNOT_RUN and not lines and "a.png exists and is no table" in err
+    assert (tmp_path / "a.png").read_bytes() == saved(film, "PNG")
+    for _ in range(2):
+        status, lines, _ = screen(model, capsys, tmp_path, "--csv", tmp_path / "out.csv")
+        assert status == cli.ALL_SCREENED and [Path(line["file"]).name for line in lines] == ["a.png", "b.png"]
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 3
 
 
 def test_every_hostile_file_gets_one_line_and_the_films_beside_them_are_screened(
@@ -321,10 +352,13 @@ def test_the_command_stops_quietly_when_its_reader_has_seen_enough(
     assert len(result.stdout.splitlines()) == 1 and "Traceback" not in result.stderr
 
 
-def test_screening_imports_nothing_that_only_training_needs(model: Path, film: np.ndarray, tmp_path: Path) -> None:
+def test_screening_opens_no_connection_and_imports_nothing_that_only_training_needs(
+    model: Path, film: np.ndarray, tmp_path: Path
+) -> None:
     (tmp_path / "film.dcm").write_bytes(dicom(film))
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
+        "sys.addaudithook(lambda event, _: event in ('socket.connect', 'socket.getaddrinfo') and sys.exit(event))\n"
         "from cxr_distill.screen.command import main\n"
         "main(['--no-refuse', '--heatmap', 'maps', '--model', sys.argv[1], 'film.dcm'])\n"
         "print(*{name.split('.')[0] for name in sys.modules})"

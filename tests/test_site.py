@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cxr_distill.screen import command as screen_command
 from cxr_distill.screen.command import CANNOT_RUN
 from cxr_distill.screen.session import load_model
 from cxr_distill.screen.site_file import Calibration, SiteFile, log_odds, read_site
-from cxr_distill.site import command, measure
+from cxr_distill.site import command, measure, operating_point
 from cxr_distill.site.labels import read_labelled, with_headers
 from cxr_distill.site.operating_point import choose_threshold, cross_validated, fit_calibration
 
@@ -108,7 +109,7 @@ def test_a_group_is_measured_alone_or_is_too_small_to_say() -> None:
     ward = ["A" if number < 200 else "B" if number < 290 else "" for number in range(300)]
     kind = ["ill" if label else "well" for label in sample.labels]
     named = measure.statistics(threshold=0.5, prevalence=None)
-    groups = measure.measure_groups(sample, named, {"ward": ward, "kind": kind}, threshold=0.5)
+    groups = measure.measure_groups(sample, named, {"ward": ward, "kind": kind}, threshold=0.5, prevalence=None)
     assert list(groups["ward"]) == ["(empty)", "A", "B"] and groups["ward"]["(empty)"]["figures"] is None
     first = Scored(sample.labels[:200], sample.probabilities[:200], sample.patients[:200])
     alone = metrics.evaluate(first, resamples=measure.RESAMPLES, seed=0, validation_threshold=0.5)
@@ -140,6 +141,28 @@ def test_what_happened_to_nobody_may_happen_to_others() -> None:
     perfect = measure.measure(scores, measure.statistics(threshold=0.5, prevalence=None))
     for metric in ("accuracy", "sensitivity", "specificity"):  # each of the 50 patients has a film of either class
         assert perfect[metric] == {"value": 1, "low": everybody["low"], "high": 1}
+    assert perfect["auroc"] == {"value": 1, "low": everybody["low"], "high": 1}
+    rare = measure.measure(scores, measure.statistics(threshold=0.5, prevalence=0.05), prevalence=0.05)
+    low = everybody["low"]
+    assert rare["ppv"] == {
+        "value": 1,
+        "low": pytest.approx(0.05 * low / (0.05 * low + 0.95 * (1 - low)), abs=1e-6),
+        "high": 1,
+    }
+    assert rare["npv"]["low"] > 0.99
+    wrong = measure.measure(replace(scores, labels=1 - labels), measure.statistics(threshold=0.5, prevalence=None))
+    assert wrong["ppv"] == {"value": 0, "low": 0, "high": pytest.approx(1 - low, abs=0.05)}
+
+
+def test_a_table_of_films_is_never_overwritten_by_a_result(
+    model: Path, films: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = films / "films.csv"
+    table.write_bytes((films / "labels.csv").read_bytes())
+    status, _, err = evaluate(capsys, table, "--model", model, "-o", films)
+    assert status == CANNOT_RUN and "would be overwritten" in err
+    assert table.read_bytes() == (films / "labels.csv").read_bytes()
+    table.unlink()
 
 
 def test_films_that_are_all_refused_still_have_a_report(
@@ -187,13 +210,25 @@ def test_calibration_undoes_a_wrong_slope_and_survives_separated_classes(slope: 
         fit_calibration(Scored(1 - sample.labels, sample.probabilities, sample.patients))
 
 
-def test_the_threshold_reaches_the_wanted_sensitivity_and_is_checked_on_other_patients() -> None:
+def test_the_threshold_reaches_the_wanted_sensitivity_and_is_checked_on_other_patients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sample = scored(600)
     threshold = choose_threshold(sample, 0.9)
     assert threshold == threshold_for_sensitivity(sample, 0.9)
     assert (sample.probabilities[sample.labels == 1] >= threshold).mean() >= 0.9
+    chosen_on: list[set[int]] = []
+
+    def spied(part: Scored, wanted: float) -> float:
+        chosen_on.append(set(part.patients.tolist()))
+        return threshold_for_sensitivity(part, wanted)
+
+    monkeypatch.setattr(operating_point, "threshold_for_sensitivity", spied)
     elsewhere = cross_validated(sample, 0.9)
     assert elsewhere["sensitivity"] == pytest.approx(0.9, abs=0.03) and 0 < elsewhere["specificity"] < 1
+    everybody = set(sample.patients.tolist())
+    left_out = sorted(patient for each in chosen_on for patient in everybody - each)
+    assert len(chosen_on) == operating_point.FOLDS and left_out == sorted(everybody)  # each patient once
     with pytest.raises(CxrError, match="an operating point needs 20"):
         choose_threshold(scored(40), 0.9)
 

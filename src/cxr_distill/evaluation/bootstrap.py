@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,29 @@ class Estimate:
 def rounded(value: float) -> float:
     """Six digits, and no negative zero, so that equal results are written as equal text."""
     return round(float(value), DIGITS) + 0.0
+
+
+def signed(difference: Mapping[str, float]) -> str:
+    """`+0.008 [+0.004, +0.013]` of {value or mean, low, high}.
+
+    It has four digits where three would hide on which side of 0 a number is.
+    """
+    numbers = [difference[key] for key in ("mean" if "mean" in difference else "value", "low", "high")]
+    digits = 4 if any(number and abs(number) < 0.0005 for number in numbers) else 3
+    middle, low, high = (f"{round(number, digits) + 0.0:+.{digits}f}" for number in numbers)  # no negative zero
+    return f"{middle} [{low}, {high}]"
+
+
+def exact_if_certain(share: dict[str, float], *, patients: int) -> dict[str, float]:
+    """The share {value, low, high}, with an exact interval if it is 0 or 1.
+
+    Resamples of such a share are all alike, and new films may not be. Clopper and Pearson, Biometrika 1934, for so many
+    patients.
+    """
+    if 0 < share["value"] < 1:
+        return share
+    margin = rounded(1 - 0.025 ** (1 / patients))
+    return share | ({"low": rounded(1 - margin)} if share["value"] else {"high": margin})
 
 
 def patient_counts(patients: ArrayLike, *, resamples: int, seed: int) -> Floats:

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxr_distill.evaluation.bootstrap import Floats
+from cxr_distill.evaluation.bootstrap import Floats, rounded
 from cxr_distill.evaluation.scores import Ints
 
 
@@ -25,3 +25,8 @@ def geometry_model(numbers: Floats, labels: Ints, fitted: NDArray[np.bool_]) -> 
     known = ~np.isnan(numbers).any(axis=1)
     p[known] = model.predict_proba(numbers[known])[:, 1]
     return p
+
+
+def box_share(boxes: NDArray[np.floating]) -> float:
+    """Mean share of a film that its lung box fills; boxes (N, 4) in shares of the film's sides."""
+    return rounded((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).mean())

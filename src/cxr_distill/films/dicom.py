@@ -128,10 +128,12 @@ def _levels_shown(levels: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     black, white = float(values.min()), float(values.max())
     if dataset.get("VOILUTSequence"):
         table = dataset.VOILUTSequence[0]
-        black, white = 0.0, 2.0 ** int(table.LUTDescriptor[2]) - 1
-        if table.LUTDescriptor[2] == 8:
+        entries, first, depth = (int(number) for number in table.LUTDescriptor)
+        entries = entries or 65536
+        modality = modality.clip(first, first + entries - 1)  # pydicom calculates the index in 16 bits
+        black, white = 0.0, 2.0**depth - 1
+        if depth == 8:
             table.LUTDescriptor[2] = 16  # pydicom takes the index of a table of 8 bits modulo 256
-            entries = table.LUTDescriptor[0] or 65536
             if table["LUTData"].VR == "OW" and len(table.LUTData) < 2 * entries:  # two entries share a word
                 table.add_new("LUTData", "US", list(table.LUTData))
         values = apply_voi(modality, dataset).astype(np.float64)

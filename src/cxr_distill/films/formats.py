@@ -46,9 +46,11 @@ def _read_picture(data: bytes) -> Image.Image:
         raise BadPicture("empty")
     try:
         with open_picture(data, formats=FORMATS) as image:
-            if image.format != "JPEG" and (count := getattr(image, "n_frames", 1)) > 1:
+            # The second picture of a camera's JPEG (MPO) is a preview.
+            if image.format not in ("JPEG", "MPO") and (count := getattr(image, "n_frames", 1)) > 1:
                 raise BadPicture(f"{count} pictures in one file; save them one by one")
-            ImageOps.exif_transpose(image, in_place=True)
+            if image.format != "PNG":  # browsers do not agree on an orientation there, so the page has none
+                ImageOps.exif_transpose(image, in_place=True)
             return _deep(image) if image.mode in _DEEP else as_grey(_over_black(image)).copy()
     except BadPicture as error:
         if str(error).startswith("not a "):

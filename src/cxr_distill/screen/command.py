@@ -38,6 +38,8 @@ prevalence, or with --site the prevalence of that place. This is a research tool
 not diagnoses.
 """
 PROGRESS_SECONDS = 5.0
+COLUMNS = [field.name for field in fields(Verdict)]
+HEAD = ",".join(COLUMNS).encode()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,7 +124,7 @@ def _screen(options: argparse.Namespace) -> int:
     site = read_site(options.site, model_sha256=model.sha256) if options.site else None
     if site:
         print(site.whose(), file=sys.stderr)
-    files = list(find_files(options.paths))
+    files = [file for file in find_files(options.paths) if not _is_table(file, options.csv)]
     if not files:
         raise CxrError(f"no files in {', '.join(map(_printable, options.paths))}")
     try:
@@ -145,16 +147,25 @@ def _installed_model(name: str) -> Path:
     raise CxrError(f"this installation has no {name}; give a released model with --model FILE")
 
 
+def _is_table(file: Path, table: Path | None) -> bool:
+    """Whether a file is the table of an earlier run, which lies in a folder that is searched."""
+    return table is not None and table.is_file() and os.path.realpath(file) == os.path.realpath(table)
+
+
 @contextmanager
 def _table(path: Path | None) -> Iterator[Any]:
     """A CSV writer that writes every row at once, or None if there is no `path`."""
     if path is None:
         yield None
         return
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(HEAD)) not in (b"", HEAD):
+                raise CxrError(f"{_printable(path)} exists and is no table of cxr-screen; name another file with --csv")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace", buffering=1) as file:
         writer = csv.writer(file)
-        writer.writerow([field.name for field in fields(Verdict)])
+        writer.writerow(COLUMNS)
         yield writer
 
 

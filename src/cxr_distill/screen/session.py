@@ -55,7 +55,9 @@ class Model:
 
     def __call__(self, images: NDArray[np.uint8]) -> Answers:
         """The answers for `images` uint8 (B, S, S)."""
-        return Answers(*self.session.run(list(Answers._fields), {"image": images.astype(np.float32)}))
+        answers = Answers(*self.session.run(list(Answers._fields), {"image": images.astype(np.float32)}))
+        # A sum of probabilities in single precision can end a little above 1.
+        return answers._replace(p_pneumonia=np.minimum(answers.p_pneumonia, np.float32(1)))
 
 
 def load_model(file: Path) -> Model:

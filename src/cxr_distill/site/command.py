@@ -36,6 +36,10 @@ exit status: 0 the films were evaluated; 2 they were not; 130 interrupted
 No image leaves this computer. This is a research tool, not a medical device.
 """
 
+RESULTS = REPORT, FIGURES, FILMS, SITE, PICTURE = (
+    "report.md", "evaluation.json", "films.csv", "site.json", "evaluation.png"
+)  # fmt: skip
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status: 0 if the films were evaluated, else 2."""
@@ -94,10 +98,12 @@ def share(text: str) -> float:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    if options.labels.resolve() in {(options.output / name).resolve() for name in RESULTS}:
+        raise CxrError(f"{options.labels} would be overwritten by a result; name another folder with -o")
     model = chosen_model(options)
     films = with_headers(read_labelled(options.labels), options.by)
     if missing := [name for name in options.by if any(name not in film.columns for film in films)]:
-        raise CxrError(f"{options.labels} has no column {missing[0]!r}")
+        raise CxrError(f"{options.labels} has no column {missing[0]!r} whose values can be compared")
     if not options.name.isprintable():
         raise CxrError("--name must be one line of text")
     screened = screen_files([film.file for film in films], model, refuse=False)
@@ -117,11 +123,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     _write(
         out,
         {
-            "report.md": report(result, site, own_prevalence=options.prevalence is not None).encode(),
-            "evaluation.json": _json(result),
-            "films.csv": _table(films, verdicts, options.by).encode(errors="backslashreplace"),
-            "site.json": _json(site.to_dict()) if site else None,
-            "evaluation.png": drawn,
+            REPORT: report(result, site, own_prevalence=options.prevalence is not None).encode(),
+            FIGURES: _json(result),
+            FILMS: _table(films, verdicts, options.by).encode(errors="backslashreplace"),
+            SITE: _json(site.to_dict()) if site else None,
+            PICTURE: drawn,
         },
     )
     print(summary(result, site))

@@ -56,9 +56,11 @@ def evaluate_films(
         },
         "patients_named": all(film.patient is not None for film in films),
         "prevalence": rounded(readable.labels.mean()) if prevalence is None else prevalence,
-        "all": {**count_patients(readable), **measure(readable, named)},
-        "accepted": {**count_patients(accepted), **measure(accepted, named)} if accepted else None,
-        "groups": measure_groups(readable, named, columns, threshold=model.facts.threshold),
+        "all": {**count_patients(readable), **measure(readable, named, prevalence=prevalence)},
+        "accepted": {**count_patients(accepted), **measure(accepted, named, prevalence=prevalence)}
+        if accepted
+        else None,
+        "groups": measure_groups(readable, named, columns, threshold=model.facts.threshold, prevalence=prevalence),
         "operating_point": None,
     }
     if accepted is None:
@@ -72,7 +74,9 @@ def evaluate_films(
     result["operating_point"] = {
         "threshold": site.threshold,
         "wanted_sensitivity": sensitivity,
-        **measure(accepted, {key: chosen[key] for key in ("sensitivity", "specificity", "ppv", "npv")}),
+        **measure(
+            accepted, {key: chosen[key] for key in ("sensitivity", "specificity", "ppv", "npv")}, prevalence=prevalence
+        ),
         "cross_validated": {key: rounded(value) for key, value in cross_validated(accepted, sensitivity).items()},
         "calibrated": measure(calibrated, {key: named[key] for key in ("ece", "brier")}),
     }

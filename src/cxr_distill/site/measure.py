@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_distill.evaluation.bootstrap import Estimate, Floats, count_blocks, rounded
+from cxr_distill.evaluation.bootstrap import Estimate, Floats, count_blocks, exact_if_certain, rounded
 from cxr_distill.evaluation.scores import METRICS, Scored, Statistic, calibration_error, decisions
 
 RESAMPLES, SEED, BLOCK = 2000, 0, 100
@@ -64,9 +64,16 @@ def count_patients(scored: Scored) -> dict[str, int]:
     }
 
 
-def measure(scored: Scored, named: Mapping[str, Statistic]) -> dict[str, Figure | None]:
+def measure(
+    scored: Scored, named: Mapping[str, Statistic], *, prevalence: float | None = None
+) -> dict[str, Figure | None]:
     """Each statistic with its 95% interval from a bootstrap over patients; None where it cannot be calculated, or where
-    it has fewer patients than FEW."""
+    it has fewer patients than FEW.
+
+    prevalence: that of the predictive values in `named`. Figures of exactly 0 or 1, of which all resamples are alike,
+    have intervals from exact binomial ones: those of an AUROC count as many pairs as the rarer class has patients,
+    those of a predictive value follow by Bayes' theorem.
+    """
     counts = count_patients(scored)
     patients = {"sensitivity": counts["patients_pneumonia"], "specificity": counts["patients_normal"]}
     fewest = min(patients.values())
@@ -81,10 +88,30 @@ def measure(scored: Scored, named: Mapping[str, Statistic]) -> dict[str, Figure 
             for name, statistic in enough.items():
                 resampled[name].append(statistic(scored, usable))
     figures = {name: _figure(values[name], np.concatenate(parts)) for name, parts in resampled.items()}
-    for name, of in (("accuracy", counts["patients"]), *patients.items()):
+    for name, of in (("accuracy", counts["patients"]), ("auroc", fewest), *patients.items()):
         if share := figures.get(name):
-            figures[name] = _uncertain(share, of)
+            figures[name] = exact_if_certain(share, patients=of)
+    share_ill = float(scored.labels.mean()) if prevalence is None else prevalence
+    for name, one, other, share_right in (
+        ("ppv", "sensitivity", "specificity", share_ill),
+        ("npv", "specificity", "sensitivity", 1 - share_ill),
+    ):
+        if (value := figures.get(name)) and (right := figures.get(one)) and (wrong := figures.get(other)):
+            figures[name] = _predicted_if_certain(value, right, wrong, share_right)
     return {name: figures.get(name) for name in named}
+
+
+def _predicted_if_certain(value: Figure, right: Figure, wrong: Figure, share: float) -> Figure:
+    """A predictive value; if it is 0 or 1, with an interval from those of the two shares that it is made of."""
+
+    def by_bayes(called: float, called_well: float) -> float:
+        return rounded(share * called / (share * called + (1 - share) * (1 - called_well)))
+
+    if value["value"] == 1:
+        return value | {"low": by_bayes(right["low"], wrong["low"])}
+    if value["value"] == 0:
+        return value | {"high": by_bayes(right["high"], wrong["high"])}
+    return value
 
 
 def _figure(value: float, resamples: Floats) -> Figure | None:
@@ -103,22 +130,16 @@ def _share(chosen: NDArray[np.bool_], patients: NDArray[Any]) -> Figure:
     blocks = count_blocks(patients, resamples=RESAMPLES, seed=SEED, block=BLOCK)
     resampled = [(weights @ chosen) / weights.sum(axis=1) for weights in blocks]
     share = Estimate(float(chosen.mean()), np.concatenate(resampled)).summary()
-    return _uncertain(share, len(np.unique(patients)))
-
-
-def _uncertain(share: Figure, patients: int) -> Figure:
-    """The share, with an exact interval if it is 0 or 1: resamples of such a share are all alike, new films may not be.
-
-    Clopper and Pearson, Biometrika 1934, for so many patients.
-    """
-    if 0 < share["value"] < 1:
-        return share
-    margin = rounded(1 - 0.025 ** (1 / patients))
-    return share | ({"low": rounded(1 - margin)} if share["value"] else {"high": margin})
+    return exact_if_certain(share, patients=len(np.unique(patients)))
 
 
 def measure_groups(
-    scored: Scored, named: Mapping[str, Statistic], columns: Mapping[str, Sequence[str]], *, threshold: float
+    scored: Scored,
+    named: Mapping[str, Statistic],
+    columns: Mapping[str, Sequence[str]],
+    *,
+    threshold: float,
+    prevalence: float | None,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Column -> its value in words -> counts, and `figures`, which are None where a group is too small to say.
 
@@ -129,13 +150,18 @@ def measure_groups(
     for column, cells in columns.items():
         values = np.array(cells)
         groups[column] = {
-            str(value) or "(empty)": _group(scored, values == value, decided, named) for value in sorted(set(cells))
+            str(value) or "(empty)": _group(scored, values == value, decided, named, prevalence)
+            for value in sorted(set(cells))
         }
     return groups
 
 
 def _group(
-    scored: Scored, rows: NDArray[np.bool_], decided: NDArray[np.bool_], named: Mapping[str, Statistic]
+    scored: Scored,
+    rows: NDArray[np.bool_],
+    decided: NDArray[np.bool_],
+    named: Mapping[str, Statistic],
+    prevalence: float | None,
 ) -> dict[str, Any]:
     labels, probabilities, patients = scored.labels[rows], scored.probabilities[rows], scored.patients[rows]
     ill, well = (len(np.unique(patients[labels == label])) for label in (1, 0))
@@ -144,5 +170,7 @@ def _group(
         share = _share(decided[rows] == labels, patients)
         known = "sensitivity" if ill else "specificity"
         return {**counts, "figures": {name: share if name == known else None for name in named}}
-    figures = measure(Scored(labels, probabilities, patients), named) if min(ill, well) else {}
+    figures = {}
+    if min(ill, well):
+        figures = measure(Scored(labels, probabilities, patients), named, prevalence=prevalence)
     return {**counts, "figures": figures if any(figures.values()) else None}

@@ -85,9 +85,12 @@ def _pack(options: argparse.Namespace) -> int:
     beside: Path = options.key or output.with_suffix(".key")
     if beside.resolve() == output.resolve():
         raise CxrError(f"{output} would take the place of the key; give the archive another name, as films.zip")
+    new = not beside.exists()
     key = read_key(beside, output)
     packed = pack(films, output, key=key, keep=keep, test_share=options.test, about=options.about)
     print(_summary(packed, output, named=all(film.patient is not None for film in films)))
+    if new:
+        print(f"{beside} is a new key. With it, patients have other hashes than with an earlier key: keep it.")
     return 0
 
 
