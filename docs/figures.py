@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.evaluation.bootstrap import signed
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
@@ -18,6 +19,8 @@ PLACES = {
     "test": "test films as they are",
     "validation_other_frame": "validation films in the other frame",
 }
+
+ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
 Results = Mapping[str, Any]
 """A parsed JSON file of results."""
@@ -32,14 +35,9 @@ def read_results(name: str) -> Results:
     return results
 
 
-def interval(estimate: Results, *, sign: bool = False) -> str:
-    """`0.937 [0.917, 0.956]` of {value or mean, low, high}.
-
-    With a `sign` it has four digits where three would hide on which side of 0 a number is.
-    """
-    numbers = [float(estimate[key]) for key in ("mean" if "mean" in estimate else "value", "low", "high")]
-    digits = 4 if sign and any(number and abs(number) < 0.0005 for number in numbers) else 3
-    middle, low, high = (f"{number:{'+' if sign else ''}.{digits}f}" for number in numbers)
+def interval(estimate: Results) -> str:
+    """`0.937 [0.917, 0.956]` of {value or mean, low, high}."""
+    middle, low, high = (f"{estimate[key]:.3f}" for key in ("mean" if "mean" in estimate else "value", "low", "high"))
     return f"{middle} [{low}, {high}]"
 
 
@@ -62,24 +60,20 @@ def answer(study: Results, checked: Results) -> str:
     student, taught = _main(study)
     times = study["teachers"][study["taught_by"]]["parameters"] / student["parameters"]
     change = study["size"]["differences"][study["student"]][f"{study['taught_by']}_minus_alone"]
-    helped = verdict(
-        change["test_other_frame"]["auroc"],
-        better="Yes, on test films in the other frame: AUROC is higher than the baseline's.",
-        worse="No: with this recipe it does harm.",
-        neither="Not measurably, for the main student.",
-    )
     tuned = _against_tuned(study)
-    if helped.startswith("Yes") and tuned and tuned["test_other_frame"]["auroc"]["low"] <= 0:
-        helped = "With the same settings, yes; against a baseline with settings of its own, not measurably."
-    lead = (
-        f"**{helped}** On {PLACES['test']}: {_measured(change['test']['auroc'])}. On validation films in the other "
-        f"frame: {_measured(change['validation_other_frame']['auroc'])}. In the *other frame*, each film is moved and "
-        "scaled so that its lungs lie where those of a film of the other class lie. The baseline is the same student "
-        f"without a teacher.{_tuned(study)} Means over {taught['test']['auroc']['seeds']} seeds, with 95% intervals."
-    )
     compared = {"baseline": change, **({"tuned baseline": tuned} if tuned else {})}
+    (first, where), *others = PLACES.items()
+    higher = [each[first]["auroc"]["low"] > 0 for each in compared.values()]
+    helps = "yes" if all(higher) else "against one baseline" if any(higher) else "no"
+    also = " ".join(f"On {words}, it is {_measured(compared, place)}." for place, words in others)
+    lead = (
+        f"**On {where}, {helps}: the distilled student's AUROC is {_measured(compared, first)}.** In the *other "
+        "frame*, each film is moved and scaled so that its lungs lie where those of a film of the other class lie. "
+        f"{also} The baseline is the same student without a teacher.{_tuned(study)} Means over "
+        f"{taught['test']['auroc']['seeds']} seeds, with 95% intervals."
+    )
     rows = [
-        [words, *(interval(each[place][m], sign=True) for each in compared.values() for m in ("auroc", "accuracy"))]
+        [words, *(signed(each[place][m]) for each in compared.values() for m in ("auroc", "accuracy"))]
         for place, words in PLACES.items()
     ]
     names = [f"{metric}, minus {other}" for other in compared for metric in ("AUROC", "accuracy")]
@@ -94,9 +88,15 @@ def answer(study: Results, checked: Results) -> str:
     return "\n\n".join([lead, differences, size])
 
 
-def _measured(gain: Results) -> str:
-    """What a difference in AUROC says, in words."""
-    return verdict(gain, better="higher", worse="lower", neither="no measurable change")
+def _measured(compared: Mapping[str, Results], place: str) -> str:
+    """`higher than the baseline's and not measurably different from the tuned baseline's`."""
+    than: dict[str, list[str]] = {}
+    for name, each in compared.items():
+        words = verdict(
+            each[place]["auroc"], better="higher than", worse="**lower** than", neither="not measurably different from"
+        )
+        than.setdefault(words, []).append(f"the {name}'s")
+    return " and ".join(f"{words} {_listed(names)}" for words, names in than.items())
 
 
 def _against_tuned(study: Results) -> Results | None:
@@ -111,8 +111,8 @@ def _tuned(study: Results) -> str:
     if _against_tuned(study) is None:
         return ""
     return (
-        f" The *tuned baseline* has the best of {len(tuning['settings'])} settings, chosen with one seed of "
-        f"`{tuning['student']}`."
+        f" The *tuned baseline* has another of {len(tuning['settings'])} settings (chosen with one seed of "
+        f"`{tuning['student']}`)."
     )
 
 
@@ -180,7 +180,8 @@ def _place(value: float, values: Sequence[float]) -> str:
     above = sum(other > value + 1e-9 for other in values)
     ties = sum(abs(other - value) <= 1e-9 for other in values) - 1
     below = len(values) - above - ties - 1
-    rank = "the highest" if not above else "the lowest" if not below else f"number {above + 1} from the top"
+    nth = ORDINALS.get(above + 1, f"{above + 1}th")
+    rank = "the highest" if not above else "the lowest" if not below else f"the {nth} highest"
     shared = f" (shared by {ties + 1} seeds)" if ties > 0 else ""
     return f"{rank} of {len(values)} seeds{shared}"
 
@@ -205,8 +206,8 @@ def study_answers(study: Results) -> str:
             f"teacher's BatchNorm in train mode {_points(causes['then_teacher_in_train_mode'])}.",
             "- **Shortcuts:** logistic regression on the box of the lungs, without pixels, has AUROC "
             f"{interval(without['boxes']['auroc'])}; on width and height of the file it has "
-            f"{interval(without['geometry']['auroc'])}. Among films of similar width and height, that of width and "
-            f"height falls to {interval(within['geometry'])}; the distilled student has "
+            f"{interval(without['geometry']['auroc'])}. Among films to which width and height give a similar "
+            f"probability, that of width and height falls to {interval(within['geometry'])}; the distilled student has "
             f"{interval(within['distilled'])}.",
         ]
     )
@@ -215,7 +216,7 @@ def study_answers(study: Results) -> str:
 def _films(study: Results) -> list[str]:
     """A bullet on what a teacher of lungs adds to one of films, if any student has both."""
     found = [
-        f"`{name}` {interval(pairs['lungs_minus_films']['test_other_frame']['auroc'], sign=True)}"
+        f"`{name}` {signed(pairs['lungs_minus_films']['test_other_frame']['auroc'])}"
         for name, pairs in study["size"]["differences"].items()
         if "lungs_minus_films" in pairs
     ]
@@ -224,14 +225,14 @@ def _films(study: Results) -> list[str]:
 
 
 def _labels(study: Results) -> str:
-    """A bullet on what a teacher adds where only a share of the patients is labelled."""
+    """A bullet on what a teacher and films without a label add where only a share of the patients is labelled."""
+    few = {percent: each for percent, each in study["labels"]["shares"].items() if each["share"] < 1}
     parts = [
-        f"with labels for {percent}% of the patients ({each['films']:,} films) by "
-        f"{interval(each['taught_minus_alone']['test_other_frame']['auroc'], sign=True)}"
-        for percent, each in study["labels"]["shares"].items()
-        if each["share"] < 1
+        f"with labels for {percent}% of the patients, by "
+        f"{signed(each['taught_minus_alone']['test_other_frame']['auroc'])}"
+        for percent, each in few.items()
     ]
-    return f"- **Few labels:** a teacher of the same labels changes AUROC in the other frame {', '.join(parts)}."
+    return f"- **Few labels:** a teacher and films without a label change AUROC in the other frame, {'; '.join(parts)}."
 
 
 def _views(study: Results) -> str:
@@ -241,8 +242,8 @@ def _views(study: Results) -> str:
     alone = study["regime"]["views_minus_no_views"]["alone"]["test_other_frame"]["auroc"]
     return (
         f"- **Views:** without them, as in the blog post, a teacher changes AUROC in the other frame by "
-        f"{interval(gain['no_views'], sign=True)}; with them by {interval(gain['views'], sign=True)}. Views change the "
-        f"student alone by {interval(alone, sign=True)}."
+        f"{signed(gain['no_views'])}; with them by {signed(gain['views'])}. Views change the student alone by "
+        f"{signed(alone)} ({study['regime']['views']['alone']['test']['auroc']['seeds']} seeds)."
     )
 
 
@@ -307,11 +308,14 @@ def reads(evaluation: Results) -> str:
         share = f"{figures['activation_in_lungs']:.0%}" if "activation_in_lungs" in figures else ""
         rows.append([name, interval({"value": figures["auroc"], **figures["ci95"]["auroc"]}), *cells, share])
     head = ["network", "film as it is", *changes.values(), "evidence within the lung box"]
+    spread = evaluation["comparison"]["box_share"]["validation"]
     found, missing = evaluation["lungs"], sum(evaluation["lungs"]["without_a_published_box"].values())
     note = (
         f"The lung finder has {found['parameters']:,} parameters. On {found['validation']['n']} validation films its "
         f"boxes overlap with the published ones at a mean IoU (intersection over union) of "
         f"{found['validation']['mean_iou']:.3f}; on the worst twentieth of the films it is "
-        f"{found['validation']['mean_iou_of_worst_twentieth']:.3f}. Of all films, {missing} need it."
+        f"{found['validation']['mean_iou_of_worst_twentieth']:.3f}. Of all films, {missing} need it. The last column "
+        "is the share of the evidence for pneumonia in the activation map that lies within the box of the lungs; "
+        f"evidence that is spread evenly over the film would give {spread:.0%}."
     )
     return "\n".join([table(head, rows), "", note])

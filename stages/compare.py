@@ -18,13 +18,14 @@ def main() -> None:
     from cxr_distill.base.files import write_bytes, write_json, write_table
     from cxr_distill.base.tables import read_csv, read_index
     from cxr_distill.base.tensors import read_tensors
+    from cxr_distill.evaluation.geometry import box_share
     from cxr_distill.evaluation.metrics import confusion_rows, reliability
     from cxr_distill.evaluation.predictions import COLUMNS, OTHER_FRAME, scored_split
     from cxr_distill.report.comparison import comparison_picture, comparison_report
     from cxr_distill.report.curves import precision_recall_curves, roc_curves
     from cxr_distill.report.differences import (
         MODELS,
-        box_share,
+        SPLITS,
         boxes_only,
         differences,
         geometry_only,
@@ -41,7 +42,8 @@ def main() -> None:
     other_frame = {name: scored_split(tables[name], "test", OTHER_FRAME) for name in MODELS}
     compared = differences(models, other_frame, resamples=params.bootstrap_resamples, seed=params.seed)
     films = {split: read_tensors(Path(f"data/film/{split}.safetensors"))[0] for split in ("train", "val", "test")}
-    compared["boxes_only"], compared["box_share"] = boxes_only(films), box_share(films)
+    compared["boxes_only"] = boxes_only(films)
+    compared["box_share"] = {name: box_share(films[split]["boxes"]) for name, split in SPLITS.items()}
     if geometry := geometry_only(read_index(Path("data/index.csv"))):
         compared["geometry_only"] = geometry
     evaluation = {

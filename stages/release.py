@@ -23,6 +23,7 @@ def main() -> None:
     from cxr_distill.base.labels import class_names
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
+    from cxr_distill.evaluation.geometry import box_share
     from cxr_distill.evaluation.scores import Scored
     from cxr_distill.nets.common.layers import load_weights
     from cxr_distill.nets.common.logits import predict_logits
@@ -34,9 +35,8 @@ def main() -> None:
     classes = class_names(index["subtype"])
     net = build_student(student, classes=len(classes))
     load_weights(net, WEIGHTS)
-    images = {
-        split: read_tensors(Path(f"data/film/{split}.safetensors"))[0]["images"] for split in ("train", "val", "test")
-    }
+    films = {split: read_tensors(Path(f"data/film/{split}.safetensors"))[0] for split in ("train", "val", "test")}
+    images = {split: each["images"] for split, each in films.items()}
 
     def scored(split: str) -> Scored:
         rows = index[index.split == split]
@@ -59,7 +59,15 @@ def main() -> None:
 
     for name, content in files.items():
         write_bytes(RELEASE / name, content)
-    card = model_card(files, facts, evaluation=evaluation, dataset=dataset, checked=checked, synthetic=synthetic)
+    card = model_card(
+        files,
+        facts,
+        evaluation=evaluation,
+        dataset=dataset,
+        checked=checked,
+        box_share=box_share(films["test"]["boxes"]),
+        synthetic=synthetic,
+    )
     write_bytes(RELEASE / "MODEL_CARD.md", card.encode())
     write_json(Path("reports/release.json"), checked)
 

@@ -48,6 +48,22 @@ def test_calibration_error_by_hand() -> None:
     assert scores.expected_calibration_error(sample) == pytest.approx((2 * 0.35 + 0.15 + 0.05) / 4)
 
 
+def test_an_interval_holds_95_percent_of_the_resamples() -> None:
+    assert bootstrap.Estimate(0.5, np.linspace(0, 1, 1001)).interval() == {"low": 0.025, "high": 0.975}
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        ({"value": 0.0076, "low": 0.0031, "high": 0.0134}, "+0.008 [+0.003, +0.013]"),
+        ({"mean": 0.0032, "low": 0.0001, "high": 0.0065}, "+0.0032 [+0.0001, +0.0065]"),
+        ({"value": 0.0, "low": -0.00001, "high": 0.0}, "+0.0000 [+0.0000, +0.0000]"),
+    ],
+)
+def test_a_difference_shows_on_which_side_of_0_it_is(difference: dict[str, float], words: str) -> None:
+    assert bootstrap.signed(difference) == words
+
+
 def test_interval_over_patients_is_wider_than_over_images_when_patients_repeat() -> None:
     single = scored(100)
     four = [np.repeat(part, 4) for part in (single.labels, single.probabilities)]
@@ -182,7 +198,7 @@ def test_report_names_its_data_its_training_and_every_interval(synthetic: bool) 
     models = {"teacher": scored(skill=2), "baseline": scored(seed=1), "distilled": scored(seed=2, skill=1.5)}
     report = comparison_report(evaluation(models), synthetic=synthetic)
     assert ("SYNTHETIC" in report) is synthetic and "abababababab" in report
-    assert report.count("[") == 3 * 6 + 9 and "10 times larger" in report
+    assert report.count("[") == 3 * 6 + 10 and "10 times larger" in report
     assert "precision bf16-mixed, x86_64 AVX512 AMX, 2 threads: teacher, baseline, distilled." in report
     assert "20 validation films at a mean IoU of 0.925, and 0.812 on the worst twentieth" in report
     assert "the boxes of 3 films" in report
@@ -192,9 +208,9 @@ def test_report_names_its_data_its_training_and_every_interval(synthetic: bool) 
 @pytest.mark.parametrize(
     ("low", "high", "answer"),
     [
-        (0.01, 0.03, "the teacher raised the student's AUROC by 0.020; the 95% interval excludes 0"),
-        (-0.03, -0.01, "the teacher lowered the student's AUROC by 0.020; the 95% interval excludes 0"),
-        (-0.01, 0.05, "no measurable gain in AUROC (+0.020): the 95% interval includes 0"),
+        (0.01, 0.03, "AUROC is higher than the baseline's: +0.020 [+0.010, +0.030]"),
+        (-0.03, -0.01, "AUROC is lower than the baseline's: -0.020 [-0.030, -0.010]"),
+        (-0.01, 0.05, "AUROC is not measurably different from the baseline's: +0.020 [-0.010, +0.050]"),
     ],
 )
 def test_the_report_leads_with_the_answer_that_the_interval_allows(low: float, high: float, answer: str) -> None:

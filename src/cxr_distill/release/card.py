@@ -16,10 +16,20 @@ TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.j2"
 
 
 def model_card(
-    files: Mapping[str, bytes], facts: Facts, *, evaluation: Tree, dataset: Tree, checked: Tree, synthetic: bool
+    files: Mapping[str, bytes],
+    facts: Facts,
+    *,
+    evaluation: Tree,
+    dataset: Tree,
+    checked: Tree,
+    box_share: float,
+    synthetic: bool,
 ) -> str:
     """Markdown from the released `files` and their `facts`, and from the figures that `evaluate`, `preprocess` and
-    `check_release` give."""
+    `check_release` give.
+
+    box_share: of a test film, that the box of the lungs fills.
+    """
     return render(
         TEMPLATE,
         files={name: sha256(content).hexdigest() for name, content in files.items()},
@@ -27,5 +37,6 @@ def model_card(
         evaluation=evaluation,
         dataset=dataset,
         checked=checked,
+        box_share=box_share,
         synthetic=synthetic,
     )

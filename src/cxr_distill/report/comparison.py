@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxr_distill.base.templates import render
+from cxr_distill.evaluation.bootstrap import signed
 from cxr_distill.evaluation.figures import COLOURS, png
 
 TEMPLATE = Path(__file__).parent / "templates" / "comparison.md.j2"
@@ -25,6 +26,7 @@ def comparison_report(evaluation: Mapping[str, Any], *, synthetic: bool) -> str:
     return render(
         TEMPLATE,
         names=NAMES,
+        difference=signed,
         synthetic=synthetic,
         trained=trained,
         size_ratio=models["teacher"]["parameters"] / models["distilled"]["parameters"],

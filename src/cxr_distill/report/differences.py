@@ -104,12 +104,6 @@ def boxes_only(films: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, flo
     }
 
 
-def box_share(films: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, float]:
-    """Mean share of a film that its lung box fills, on validation and test; films as for `boxes_only`."""
-    sides = {name: films[split]["boxes"][:, 2:] - films[split]["boxes"][:, :2] for name, split in SPLITS.items()}
-    return {name: rounded(each.prod(axis=1).mean()) for name, each in sides.items()}
-
-
 def temperature_table(teacher: pd.DataFrame) -> pd.DataFrame:
     """Probability of the teacher's first choice at each temperature, by share of the validation images (0 to 1).
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxr_distill.evaluation import metrics, scores
-from cxr_distill.evaluation.bootstrap import mean_by_patient, rounded
+from cxr_distill.evaluation.bootstrap import exact_if_certain, mean_by_patient, rounded
 from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.evaluation.scores import Scored, calibration_error, estimate
 from cxr_distill.release.temperature import fit_temperature
@@ -28,7 +28,10 @@ Models = Mapping[str, Sequence[Network]]
 
 
 def calibration(models: Models, draws: Resampling) -> Figures:
-    """ECE and Brier score on test, as they are and with the temperature that fits validation."""
+    """ECE and Brier score on test, as they are and with the temperature that fits validation.
+
+    ECE has no interval: it is higher in resamples than on the films, so a percentile interval need not hold it.
+    """
     figures: Figures = {}
     for name, networks in models.items():
         fitted = [fit_temperature(network.validation.probabilities, network.validation.labels) for network in networks]
@@ -39,7 +42,7 @@ def calibration(models: Models, draws: Resampling) -> Figures:
         figures[name] = {"temperature": rounded(float(np.mean(fitted)))}
         for state, scored in states.items():
             figures[name][state] = {
-                "ece": averaged([estimate(one, draws.test, calibration_error) for one in scored], draws),
+                "ece": _without_interval(averaged([estimate(n, draws.test, calibration_error) for n in scored], draws)),
                 "brier": averaged([estimate(one, draws.test, brier) for one in scored], draws),
             }
         figures[name]["reliability"] = {
@@ -47,6 +50,10 @@ def calibration(models: Models, draws: Resampling) -> Figures:
             for state, scored in states.items()
         }
     return figures
+
+
+def _without_interval(figures: Figures) -> Figures:
+    return {key: value for key, value in figures.items() if key not in ("low", "high")}
 
 
 def _pooled(scored: Sequence[Scored]) -> pd.DataFrame:
@@ -124,12 +131,14 @@ def originals(table: pd.DataFrame, params: EvaluateParams) -> Figures:
                     "decisions_changed": ((rows[one] >= 0.5) != (rows[other] >= 0.5)).to_numpy(float),
                 }
                 patients = chosen["patient"].to_numpy(str)
-                figures[split][name][pair] = {
+                found = {
                     what: mean_by_patient(
                         each, patients, resamples=params.bootstrap_resamples, seed=params.seed
                     ).summary()
                     for what, each in values.items()
                 }
+                changed = exact_if_certain(found["decisions_changed"], patients=len(np.unique(patients)))
+                figures[split][name][pair] = found | {"decisions_changed": changed}
     return figures
 
 

@@ -196,7 +196,7 @@ def blog_figure(figures: Figures, *, synthetic: bool) -> Figure:
     figure = _figure(
         10,
         0.9 + 0.32 * max(1, len(rows)),
-        "The blog's recipe, one cause at a time: change on test",
+        "The blog's recipe: what its changes do on test",
         synthetic=synthetic,
     )
     axes_of = figure.subplots(1, 4, sharey=True)
@@ -235,7 +235,8 @@ def operating_figure(figures: Figures, *, synthetic: bool) -> Figure:
 def shortcuts_figure(figures: Figures, *, synthetic: bool) -> Figure:
     """AUROC of what needs no network and of the models, over all of test and within strata of similar geometry."""
     shortcuts = figures["shortcuts"]
-    figure = _figure(9, 3, "AUROC on test, and among films of similar width and height", synthetic=synthetic)
+    title = "AUROC on test, and among films of similar probability by width and height"
+    figure = _figure(9, 3, title, synthetic=synthetic)
     whole = {name: each["auroc"] for name, each in shortcuts["without_a_network"].items()}
     by_teacher = figures["size"]["students"][figures["student"]]["by_teacher"]
     whole["teacher"] = figures["teachers"][figures["taught_by"]]["test"]["auroc"]

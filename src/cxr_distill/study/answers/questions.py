@@ -155,10 +155,14 @@ def regime(asked: Asked) -> Figures:
 
 
 def grid(asked: Asked) -> Figures:
-    """Section `grid`: one student a point, compared on validation films in the other frame."""
+    """Section `grid`: one student a point, compared on validation films in the other frame.
+
+    in_use: the point of params.yaml, None if it is not among them.
+    """
     points = {name: cell for name, cell in asked.cells.items() if isinstance(cell, Student) and cell.group == "grid"}
     best, compared = _compared(asked, list(points))
-    figures: Figures = {"student": asked.study.grid.student, "best": best, "points": {}}
+    in_use = next((name for name, cell in points.items() if cell.distill == asked.main.distill), None)
+    figures: Figures = {"student": asked.study.grid.student, "best": best, "in_use": in_use, "points": {}}
     for name, cell in points.items():
         how = cell.distill
         assert how is not None
@@ -217,8 +221,8 @@ def tuning(asked: Asked) -> Figures:
 
 
 def blog(asked: Asked) -> Figures:
-    """Section `blog`: its recipe cause by cause, on test at 0.5 and at the prevalence-matched threshold, and paired
-    differences that change one thing."""
+    """Section `blog`: its recipe change by change, on test at 0.5 and at the prevalence-matched threshold, and paired
+    differences."""
     cells = {name: cell for name, cell in asked.cells.items() if isinstance(cell, Student) and cell.group == "blog"}
     low = asked.study.blog.learning_rates[0]
     found: dict[tuple[str, str, str], dict[str, Estimate]] = {}

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from cxr_distill.base.templates import render
+from cxr_distill.evaluation.bootstrap import signed
 from cxr_distill.evaluation.figures import svg
 from cxr_distill.study.answers import plots
 from cxr_distill.study.answers.questions import CAUSES
@@ -74,18 +75,20 @@ def _address(figure: Figure) -> str:
 def _words(figures: Figures, source: Source) -> dict[str, Any]:
     lead, *answers = _answers(figures, source)
     title = "SYNTHETIC: the study on synthetic films" if source.synthetic else "Is a teacher worth it, and how small?"
-    return {"title": title, "lead": lead, "answers": answers, "limits": LIMITS}
+    return {"title": title, "lead": lead, "answers": answers, "limits": _limits(figures)}
 
 
 def _answers(figures: Figures, source: Source) -> list[str]:
+    points, in_use = figures["grid"]["points"], figures["grid"]["in_use"]
     text = render(
         TEMPLATES / "answers.j2",
         **figures,
         synthetic=source.synthetic,
-        point=_point(figures["grid"]["points"][figures["grid"]["best"]]),
+        point=_point(points[figures["grid"]["best"]]),
+        used=_point(points[in_use]) if in_use not in (None, figures["grid"]["best"]) else "",
         who=plots.WHO,
         figure=_cell,
-        change=_change,
+        change=signed,
     )
     return [line for line in text.splitlines() if line.strip()]
 
@@ -98,15 +101,8 @@ def _point(point: Figures) -> str:
 def _cell(figures: Figures, *, digits: int = 3) -> str:
     centre = figures["mean"] if "mean" in figures else figures["value"]
     spread = f" ± {figures['sd']:.{digits}f}" if "sd" in figures else ""
-    return f"{centre:.{digits}f}{spread} [{figures['low']:.{digits}f}, {figures['high']:.{digits}f}]"
-
-
-def _change(figures: Figures) -> str:
-    numbers = [figures[key] for key in ("value", "low", "high")]
-    # Four digits where three would hide on which side of 0 a number is.
-    digits = 4 if any(number and abs(number) < 0.0005 for number in numbers) else 3
-    value, low, high = (f"{round(number, digits) + 0.0:+.{digits}f}" for number in numbers)  # no negative zero
-    return f"{value} [{low}, {high}]"
+    interval = f" [{figures['low']:.{digits}f}, {figures['high']:.{digits}f}]" if "low" in figures else ""
+    return f"{centre:.{digits}f}{spread}{interval}"
 
 
 def _sections(figures: Figures, source: Source) -> list[Section]:
@@ -179,8 +175,8 @@ def _reads(figures: Figures) -> Section:
         ["network", "films", *changes.values()],
         rows,
         drawn=plots.reads_figure,
-        caption="AUROC of the main networks on films as they are and on changed films. A teacher that sees lungs "
-        "sees the same in every frame.",
+        caption="AUROC of the main networks, seed 0, on films as they are and on changed films. A teacher that sees "
+        "lungs sees the same in every frame.",
     )
 
 
@@ -194,7 +190,8 @@ def _source(figures: Figures, source: Source) -> list[str]:
         "Brackets hold 95% intervals from resampling whole patients, and seeds too where a student has several "
         "(hierarchical bootstrap). Differences are paired by patient and by seed.",
         "Other frame: every film is mapped so that its lungs lie where those of a film of the other class lie. A "
-        "network that reads the place of the lungs instead of the lungs scores lower there.",
+        "network that reads the place of the lungs instead of the lungs scores lower there. One that reads stretch "
+        "scores higher: on average these maps stretch normal films in height and films with pneumonia in width.",
         f"Weights of the main models, first 12 digits of their SHA-256: {weights}. The other networks were trained "
         f"with precision {source.trained['precision']} on {source.trained['processor']}.",
     ]
@@ -211,7 +208,7 @@ TAUGHT_BY = {
 def _size(figures: Figures) -> list[Section]:
     students, choice = figures["size"]["students"], figures["size"]["choice"]
     scores = [
-        [name, how, f"{each['parameters']:,}", str(by_place["test"]["auroc"]["seeds"]), *_scores(by_place)]
+        [name, how, f"{each['parameters']:,}", _seeds(by_place), *_scores(by_place)]
         for name, each in students.items()
         for how, by_place in each["by_teacher"].items()
     ]
@@ -242,8 +239,8 @@ def _size(figures: Figures) -> list[Section]:
             "How small, and who teaches?",
             [f"Students {', '.join(taught)}. Mean ± standard deviation over seeds."],
             ["network", "taught by", "parameters", "seeds", *SCORES], scores, drawn=plots.size_figure,
-            caption=f"AUROC over the number of parameters. Lines: residual students.{squares} The distance between the "
-                    "colours is what a teacher adds.",
+            caption=f"AUROC over the number of parameters. Lines: residual students.{squares} The distance from "
+                    "\"alone\" is what a teacher adds.",
         ),
         Section(
             "Is a teacher worth it?", ["Positive: the first of the two is better."],
@@ -253,7 +250,8 @@ def _size(figures: Figures) -> list[Section]:
             "Which size is enough?",
             [f"Of the students taught by a teacher of {figures['taught_by']}, {choice['best']} has the best AUROC on "
              f"validation films in the other frame. A student is good enough if its mean is at least "
-             f"{choice['at_least']:.3f}, the lower end of that interval. The smallest of these: {choice['smallest']}.",
+             f"{choice['at_least']:.3f}, the lower end of the 95% interval of {choice['best']}. The smallest of these: "
+             f"{choice['smallest']}. This rule was fixed before the networks were trained.",
              "Megabytes: of files with untrained weights. The int8 file of a trained network is a little larger.",
              *(["Milliseconds: median of one film on one thread, all outputs; reports/latency.md names the processor."]
                if timed else [])],
@@ -282,10 +280,14 @@ def _scores(figures: Figures) -> list[str]:
     return [_cell(each) for each in (*cells, figures["validation_other_frame"]["auroc"])]
 
 
+def _seeds(figures: Figures) -> str:
+    return str(figures["test"]["auroc"]["seeds"])
+
+
 def _changes(figures: Figures) -> list[str]:
     """Cells of the columns CHANGES."""
     places = ("test", "test_other_frame", "validation_other_frame")
-    return [_change(figures[place][metric]) for place in places for metric in ("accuracy", "auroc")]
+    return [signed(figures[place][metric]) for place in places for metric in ("accuracy", "auroc")]
 
 
 def _labels(figures: Figures) -> list[Section]:
@@ -295,12 +297,12 @@ def _labels(figures: Figures) -> list[Section]:
         for percent, each in labels["shares"].items()
     )
     by_label = [
-        [f"{percent}% of the labels", how, *_scores(each[how])]
+        [f"{percent}% of the labels", how, _seeds(each[how]), *_scores(each[how])]
         for percent, each in labels["shares"].items()
         for how in ("alone", "taught")
     ]
     by_view = [
-        [words, how, *_scores(regime[key][how])]
+        [words, how, _seeds(regime[key][how]), *_scores(regime[key][how])]
         for key, words in (("views", "views"), ("no_views", "no views"))
         for how in ("alone", "taught")
     ]
@@ -316,13 +318,16 @@ def _labels(figures: Figures) -> list[Section]:
     return [
         Section(
             "How many labels, and which views?",
-            [f"{labels['student']} where only a share of the training patients has a label ({films}). Alone it sees "
-             "these films only, for as many steps. Taught it sees all films, and learns from the teacher alone (alpha "
-             "1). The teacher has the same labels. Sampling and film quality take the class of a film without a label "
-             "from the teacher. Validation films have their labels throughout.",
+            [f"{labels['student']} where only a share of the training patients has a label ({films}). Without a "
+             "teacher, it is trained on these films only, for the same number of steps. With a teacher, it is trained "
+             "on all films and learns from the teacher's answers alone (alpha 1). So the difference is that of a "
+             "teacher and of films without labels. The teacher has the same labels. Sampling and film quality take the "
+             "class of a film without a label from the teacher. Validation films have their labels throughout. The "
+             "students with all labels are those of the sizes above: taught, they learn from labels too, at the alpha "
+             "of the main student. So the last step along this curve changes two things.",
              f"{regime['student']} without views, as in the blog post: taught, it learns from the teacher's logits for "
-             "whole images."],
-            ["condition", "student", *SCORES], by_label + by_view, drawn=plots.labels_figure,
+             "whole images. The rows with views are of the same seeds."],
+            ["condition", "student", "seeds", *SCORES], by_label + by_view, drawn=plots.labels_figure,
             caption="Left: the share of labels. Right: what the teacher changes; right of the line it helps.",
         ),
         Section("What a teacher changes there", [], ["difference", *CHANGES], gains),
@@ -347,7 +352,7 @@ def _site(figures: Figures) -> list[Section]:
             rows.append([films, patients, STARTS[start], *(_cell(each[start][p][m]) for p, m in pairs)])
         for key, words in (("release_minus_nothing", "from the release minus from random weights"),
                            ("trained_minus_release", "from the release minus the release as it is")):  # fmt: skip
-            changes.append([films, words, *(_change(each[key][p][m]) for p, m in pairs)])
+            changes.append([films, words, *(signed(each[key][p][m]) for p, m in pairs)])
     held_out = site["held_out"]
     return [
         Section(
@@ -373,14 +378,17 @@ def _site(figures: Figures) -> list[Section]:
 def _grid(figures: Figures) -> Section:
     rows = [
         [
-            _point(point), f"{point['effective_alpha']:.3f}", _cell(point["log_loss"], digits=4),
+            f"{_point(point)}{' (in use)' * (name == figures['grid']['in_use'])}", f"{point['effective_alpha']:.3f}",
+            _cell(point["log_loss"], digits=4),
             "yes" if point["within_noise_of_the_best"] else "no",
             _cell(point["validation_other_frame"]["auroc"]), _cell(point["test_other_frame"]["auroc"]),
         ]
-        for point in figures["grid"]["points"].values()
+        for name, point in figures["grid"]["points"].items()
     ]  # fmt: skip
+    in_use = "The main student has the point in use, chosen by AUROC in an earlier run (reports/decisions.md)."
     text = [
-        f"{figures['grid']['student']} taught by the main pipeline's teacher: one seed a point, full schedule.",
+        f"{figures['grid']['student']} taught by the main pipeline's teacher: one seed a point, full schedule. "
+        f"{in_use if figures['grid']['in_use'] else ''}".strip(),
         "The blog's loss has no T² and averages the divergence over the classes too. At (alpha, T) it weighs labels "
         "and teacher as Hinton's loss does at the effective alpha w / (1 - alpha + w), with w = alpha / (3 T²).",
     ]
@@ -436,14 +444,14 @@ def _blog(figures: Figures) -> Section:
         for point, words in thresholds
     ]
     rows += [
-        [f"change: {cause.replace('_', ' ')}", _from_to(cause), *(_change(each[m]) for m in METRICS)]
+        [f"change: {cause.replace('_', ' ')}", _from_to(cause), *(signed(each[m]) for m in METRICS)]
         for cause, each in figures["blog"]["causes"].items()
     ]
     text = [
-        f"The blog's recipe with {figures['blog']['student']}: two classes, no views and no balancing. It is trained "
-        "at the learning rates of the blog's plain and of its distilled code, alone and with a teacher at the blog's "
-        "best setting. The teacher's BatchNorm is in eval mode, as it should be, or in train mode, as the blog's code "
-        "leaves it.",
+        f"The blog's recipe with {figures['blog']['student']}: two classes, no views and no balancing. We train it at "
+        "two learning rates: that of the blog's plain student and that of its distilled one. At each rate it is "
+        "trained without a teacher and with one, at the blog's best alpha and temperature. The teacher's "
+        "BatchNorm is in eval mode, as it should be, or in train mode, as the blog's code leaves it.",
         "Optimiser, schedule and the kept epoch are ours, since the blog does not show its own. Each row is one seed: "
         "intervals are over patients alone. At the second threshold, the share of validation images called pneumonia "
         "equals the share that have it.",
@@ -451,8 +459,10 @@ def _blog(figures: Figures) -> Section:
         "change has its two rows in the second column; *matched* is the second threshold.",
     ]
     return Section(
-        "Why 72 became 86: the blog post taken apart", text, ["network or change", "threshold", *NAMES], rows,
-        drawn=plots.blog_figure, caption="Each row changes one thing; right of the line it raises the metric.",
+        "From 72 to 86: the blog post's changes", text, ["network or change", "threshold", *NAMES], rows,
+        drawn=plots.blog_figure,
+        caption="The first row makes all changes; every other row but the last makes one. Right of the line a change "
+                "raises the metric.",
     )  # fmt: skip
 
 
@@ -491,7 +501,7 @@ def _checks(figures: Figures) -> list[Section]:
     kinds = [[name, _cell(each["bacterial"]), _cell(each["viral"])] for name, each in figures["subtypes"].items()]
     originals = [
         [split, str(each["n"]), model, pair.replace("_", " "), _cell(values["mean_absolute_change"]),
-         _change(values["mean_change"]), _cell(values["decisions_changed"])]
+         signed(values["mean_change"]), _cell(values["decisions_changed"])]
         for split, each in figures["originals"].items()
         for model in each if model != "n"
         for pair, values in each[model].items()
@@ -508,22 +518,24 @@ def _checks(figures: Figures) -> list[Section]:
              f"and on histograms of oriented gradients. Width and height are fitted on the {shortcuts['fitted_on']} "
              "training and validation images whose original size is known, the box of the lungs on all of them. Below: "
              "the main student over its seeds, and its teacher.",
-             f"The last column compares images of similar width and height only, in {shortcuts['strata']} strata."],
+             "The last column compares only images to which the regression on width and height gives a similar "
+             f"probability, in {shortcuts['strata']} strata."],
             ["model", "accuracy", "AUROC", "AUROC within strata"], rows, drawn=plots.shortcuts_figure,
-            caption="AUROC on all of test, and among images of similar width and height.",
+            caption="AUROC on all of test, and among images to which width and height give a similar probability.",
         ),
         Section(
             "Operating points",
             [f"The threshold gives {figures['sensitivity_target']:.0%} sensitivity on validation; the figures are of "
              "test."],
             ["model", "threshold", "sensitivity", "specificity"], operating, drawn=plots.operating_figure,
-            caption="What is left of the sensitivity on test, and the specificity.",
+            caption="Sensitivity and specificity on test at that threshold.",
         ),
         Section("By kind of pneumonia", ["Sensitivity at 0.5."], ["model", "bacterial", "viral"], kinds),
         Section(
             "Calibration",
-            ["On test; the temperature is fitted on validation. Resampling raises ECE, so its interval can lie above "
-             "the value: compare intervals with intervals."],
+            ["On test; the temperature is fitted on validation, where both classes weigh the same. Test has another "
+             "share of pneumonia, which adds to the error of the scaled probabilities. ECE has no interval, because "
+             "resampling raises it."],
             ["model", "temperature", "ECE", "ECE scaled", "Brier", "Brier scaled"], calibration,
             drawn=plots.reliability_figure,
             caption="On the diagonal, predicted and observed shares are equal. All seeds pooled.",
@@ -545,12 +557,25 @@ def _checks(figures: Figures) -> list[Section]:
     ]  # fmt: skip
 
 
+def _limits(figures: Figures) -> list[str]:
+    cases = sum(map(len, figures["is_a_teacher_worth_it"]["test"].values()))
+    coverage = ", ".join(f"{share:.0%} with {seeds}" for seeds, share in figures["seed_coverage"].items())
+    return [
+        *LIMITS,
+        "Few seeds make an interval over seeds too narrow. Where nothing but seeds differ, a 95% interval holds the "
+        f"true mean less often, by the number of seeds: {coverage}. The part that comes from patients is not affected.",
+        f'The {cases} cases of "Is a teacher worth it?" share networks. Their intervals are not corrected for their '
+        "number.",
+        "The size of the student and the tuned baseline were chosen in the other frame alone, which favours networks "
+        "that read stretch.",
+    ]
+
+
 LIMITS = (
     "One teacher of each kind and one set of views: seeds vary a student's start and the order of its images, and "
     "nothing else.",
     "The grid and the blog's recipe have one seed a point: their intervals leave out the differences between seeds.",
     "The labelled patients are one draw: another draw of as many would give other figures.",
-    "Few seeds make an interval over seeds too narrow: with five by about a tenth, with two by nearly a third.",
     "Alpha and temperature, and the setting of the tuned baseline, were each chosen with one seed of one student.",
     "All images are of children at one hospital: intervals are over its patients, not over hospitals.",
     "A low overlap of activation maps does not make one of them wrong, nor a high overlap both right.",

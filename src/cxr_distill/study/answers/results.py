@@ -14,6 +14,7 @@ from cxr_distill.study.answers import checks, questions
 from cxr_distill.study.answers.networks import Figures
 from cxr_distill.study.answers.questions import Asked
 from cxr_distill.study.answers.reads import reads, soft_targets
+from cxr_distill.study.answers.statistics import seed_coverage
 from cxr_distill.study.plan.matrix import ALONE, main_student
 
 TABLES = ("shortcuts", "originals", "maps", "lungs")
@@ -68,36 +69,51 @@ def study(
         "maps": checks.maps(tables["maps"], asked.networks["distilled"], evaluate),
         "share_in_lungs": dict(zip(tables["lungs"]["map"], tables["lungs"]["share_in_lungs"], strict=True)),
     }
-    return {**figures, "is_a_teacher_worth_it": worth_it(figures)}
+    wanted = {wanted.seeds for wanted in asked.study.size.values()} | {
+        asked.study.labels.seeds,
+        asked.study.regime.seeds,
+    }
+    coverage = {str(seeds): seed_coverage(seeds) for seeds in sorted(wanted) if seeds > 1}
+    return {**figures, "seed_coverage": coverage, "is_a_teacher_worth_it": worth_it(figures)}
 
 
 def worth_it(figures: Figures) -> dict[str, dict[str, list[str]]]:
     """Section `is_a_teacher_worth_it`: by place, in which cases the interval of the gain in AUROC lies above 0, below
     0, or includes it. A case is a student and a teacher, against the tuned baseline too, a share of labels, or no
     views."""
+    students, labels, regime = figures["size"]["students"], figures["labels"], figures["regime"]
     cases = {
-        f"{student}, teacher of {pair.removesuffix('_minus_alone')}": each
-        for student, pairs in figures["size"]["differences"].items()
-        for pair, each in pairs.items()
-        if pair.endswith("_minus_alone")
+        f"{student}, teacher of {teacher} ({_seeds(found)})": figures["size"]["differences"][student][
+            f"{teacher}_minus_{ALONE}"
+        ]
+        for student, each in students.items()
+        for teacher, found in each["by_teacher"].items()
+        if teacher != ALONE
     }
     kind = figures["taught_by"]
     cases |= {
-        f"{student}, teacher of {kind}, against the tuned baseline": each[f"{kind}_minus_tuned"]
+        f"{student}, teacher of {kind}, against the tuned baseline ({_seeds(each['tuned'])})": each[
+            f"{kind}_minus_tuned"
+        ]
         for student, each in figures["tuning"]["students"].items()
     }
     cases |= {
-        f"{figures['labels']['student']} with {percent}% of the labels": each["taught_minus_alone"]
-        for percent, each in figures["labels"]["shares"].items()
+        f"{labels['student']} with {percent}% of the labels ({_seeds(each['alone'])})": each["taught_minus_alone"]
+        for percent, each in labels["shares"].items()
         if each["share"] < 1
     }
-    cases[f"{figures['regime']['student']} without views"] = figures["regime"]["no_views"]["taught_minus_alone"]
+    without = regime["no_views"]
+    cases[f"{regime['student']} without views ({_seeds(without['alone'])})"] = without["taught_minus_alone"]
     found: dict[str, dict[str, list[str]]] = {}
     for place in ("test", "test_other_frame", "validation_other_frame"):
         found[place] = {"higher": [], "includes_zero": [], "lower": []}
         for case, each in cases.items():
             found[place][verdict(each[place]["auroc"])].append(case)
     return found
+
+
+def _seeds(student: Figures) -> str:
+    return f"{student['test']['auroc']['seeds']} seeds"
 
 
 def verdict(gain: Mapping[str, float]) -> str:
