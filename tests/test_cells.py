@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -130,6 +130,14 @@ def dask(*command: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "dask", *command], env=env, stderr=subprocess.DEVNULL)
 
 
+def wait_until(reached: Callable[[], bool]) -> None:
+    for _ in range(15_000):
+        if reached():
+            return
+        time.sleep(0.02)
+    raise TimeoutError
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """A Dask scheduler and two workers, each a process of its own."""
@@ -140,8 +148,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
     alone = ["--nthreads", "1", "--no-nanny", "--host", "127.0.0.1", "--local-directory", str(folder)]
     workers = [dask("worker", *here, *alone) for _ in range(2)]
     try:
-        while not known.exists():
-            time.sleep(0.1)
+        wait_until(known.exists)
         yield SimpleNamespace(address=yaml.safe_load(known.read_text())["address"], workers=workers)
     finally:
         for process in (*workers, *started):
@@ -171,12 +178,11 @@ def test_a_worker_killed_in_the_middle_costs_nothing_and_changes_no_byte(
 
     def kill() -> None:
         # Its teachers are done by then, and their students under way.
-        while len(list(tmp_path.glob("*.safetensors"))) < 4:
-            time.sleep(0.02)
+        wait_until(lambda: len(list(tmp_path.glob("*.safetensors"))) >= 4)
         left.append(len(jobs) - len(list(tmp_path.glob("*.safetensors"))))
         running.workers[0].send_signal(signal.SIGKILL)
 
-    killer = Thread(target=kill)
+    killer = Thread(target=kill, daemon=True)
     killer.start()
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
     killer.join()

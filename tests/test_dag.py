@@ -1,6 +1,8 @@
 """A change that DVC does not see is a result that nobody can trust: `deps` must name all that a stage reaches."""
 
 import ast
+import re
+from fnmatch import fnmatch
 
 import pytest
 import yaml
@@ -69,6 +71,68 @@ def test_training_depends_on_no_evaluation_report_or_download() -> None:
     for stage in TRAINING:
         deps = " ".join(code_deps(stage))
         assert not any(room in deps for room in ("/evaluation", "/report", "/release", "/study", "/data/"))
+
+
+def test_no_training_reads_a_test_film() -> None:
+    for stage in TRAINING:
+        assert not any("test" in dep for dep in definition(stage)["deps"])
+        assert not re.search(r"\btest\b", (ROOT / f"{module_of(stage).replace('.', '/')}.py").read_text())
+
+
+def downstream(parameter: str) -> set[str]:
+    """The stages that may run again when a parameter changes: those that read it, and all that follow."""
+    stale = {
+        stage
+        for stage in STAGES
+        for read in map(str, definition(stage)["params"])
+        if parameter.startswith(read.split("$")[0].rstrip("."))
+        or read.startswith(f"{parameter}.")
+        or any(f"${{{parameter}}}" in dep for dep in definition(stage)["deps"])
+    }
+    while True:
+        made = [name for stage in stale for name in outs(stage)]
+        more = {stage for stage in STAGES if any(feeds(out, dep) for out in made for dep in definition(stage)["deps"])}
+        if more <= stale:
+            return stale
+        stale |= more
+
+
+def outs(stage: str) -> list[str]:
+    found = definition(stage)
+    listed = [*found.get("outs", []), *found.get("plots", []), *found.get("metrics", [])]
+    return [next(iter(each)) if isinstance(each, dict) else each for each in listed]
+
+
+def feeds(out: str, dep: str) -> bool:
+    """Whether a stage with this dependency reads this output; what stands in ${} may be anything."""
+    out, dep = (re.sub(r"\$\{[^}]*\}", "*", name) for name in (out, dep))
+    return fnmatch(out, dep) or fnmatch(dep, out) or out.startswith(f"{dep}/") or dep.startswith(f"{out}/")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "runs", "never"),
+    [
+        (
+            "distill.alpha",
+            {"distill", "evaluate", "compare", "release"},
+            {"train_teacher", "soft_targets", "train_baseline"},
+        ),
+        ("param_sets", {"distill_set", "compare"}, {"train_teacher", "soft_targets", "train_baseline", "distill"}),
+        ("student.epochs", {"train_baseline", "distill", "distill_set"}, {"train_teacher", "soft_targets"}),
+        ("teacher.epochs", {"train_teacher", "soft_targets", "distill", "release"}, {"train_baseline", "find_lungs"}),
+        ("teacher.image_size", {"cut_lungs", "train_teacher", "distill"}, {"train_baseline", "find_lungs"}),
+        ("start", {"train_baseline", "soft_targets", "distill"}, {"train_teacher"}),
+        ("soft_targets.count", {"soft_targets", "train_baseline", "distill"}, {"train_teacher"}),
+        ("views.flip", {"find_lungs", *TRAINING}, {"preprocess"}),
+        ("balance.frames", {"train_teacher", "train_baseline", "distill", "distill_set"}, {"find_lungs", "cut_lungs"}),
+        ("evaluate.seed", {"evaluate", "evaluate_set", "compare", "release"}, {*TRAINING}),
+        ("release.seed", {"release"}, {*STAGES} - {"release"}),
+        ("preprocess.seed", {*STAGES} - {"download"}, {"download"}),
+    ],
+)
+def test_a_parameter_runs_what_the_table_says_and_never_more(parameter: str, runs: set[str], never: set[str]) -> None:
+    stale = downstream(parameter)
+    assert runs <= stale and not never & stale
 
 
 def test_the_teacher_does_not_depend_on_the_student() -> None:

@@ -167,10 +167,21 @@ def test_the_boxes_that_phantoms_bring_are_where_their_lungs_are(tmp_path: Path)
     table = read_boxes(tmp_path / "films.zip")
     with ZipFile(tmp_path / "films.zip") as archive:
         for file, row in table.iterrows():
-            pixels = decode(archive.read(f"chest_xray/{file}"), size=100).pixels
-            left, top, right, bottom = (int(100 * side) for side in row)
-            across, down = slice(left + 8, right - 8), slice(top + 12, bottom - 8)
-            assert pixels[down, across].mean() < pixels.mean() + 12, file  # lungs are dark, and so is what is outside
+            pixels = decode(archive.read(f"chest_xray/{file}"), size=100).pixels.astype(float)
+            left, top, right, bottom = (round(100 * side) for side in row)
+            # Lungs are dark and what is beside them is bright, but not if the box is shifted or too narrow.
+            assert _rim(pixels, left, top, right, bottom) > 50, file
+            aside = 12 if right < 80 else -12
+            for wrong in ((left + aside, right + aside), (left + 8, right - 8)):
+                assert _rim(pixels, wrong[0], top, wrong[1], bottom) < 40, file
+
+
+def _rim(pixels: np.ndarray, left: int, top: int, right: int, bottom: int) -> float:
+    """How much brighter it is outside the left and right sides of a box than inside."""
+    rows, width = slice(top + 15, bottom - 10), 6
+    outside = (pixels[rows, max(left - width, 0) : left - 1], pixels[rows, right + 1 : right + width])
+    inside = (pixels[rows, left + 4 : left + 4 + width], pixels[rows, right - 4 - width : right - 4])
+    return float(np.hstack(outside).mean() - np.hstack(inside).mean())
 
 
 def test_partners_are_of_the_other_class_and_the_same_each_time() -> None:

@@ -82,12 +82,6 @@ def test_another_alpha_runs_what_follows_distillation_alone_in_the_workspace_and
     assert (repo / FILES["distilled"]).read_bytes() == before
 
 
-def test_a_new_param_set_trains_that_one(repo: Path) -> None:
-    changed(repo, param_sets={"mine": {"alpha": 0.5, "temperature": 3.0, "loss": "hinton"}})
-    assert ran(run(repo, "dvc", "repro")) == ["distill_set@mine", "evaluate_set@mine", "compare"]
-    assert "| mine |" in (repo / "reports/comparison.md").read_text()
-
-
 def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
     module = repo / "src/cxr_distill/evaluation/metrics.py"
     module.write_text(module.read_text().replace('"n": len(labels),', '"n": len(labels), "more": 1,'))
@@ -96,13 +90,6 @@ def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
     assert sorted(ran(run(repo, "dvc", "repro", "--dry"))) == sorted([*models, "compare", "release"])
     assert ran(run(repo, "dvc", "repro", "evaluate@distilled")) == ["evaluate@distilled"]
     assert json.loads((repo / "evaluation/distilled.json").read_text())["test"]["more"] == 1
-
-
-def test_an_edited_sentence_of_the_report_runs_no_training(repo: Path) -> None:
-    template = repo / "src/cxr_distill/report/templates/comparison.md.j2"
-    edit(template, "Each model is one training run", "Every model is one training run")
-    assert ran(run(repo, "dvc", "repro")) == ["compare"]
-    assert "Every model is one training run" in (repo / "reports/comparison.md").read_text()
 
 
 def test_an_edited_sentence_of_the_model_card_runs_the_release_alone(repo: Path) -> None:
@@ -122,8 +109,12 @@ def test_an_edited_student_does_not_run_the_teacher(repo: Path) -> None:
 
 
 def test_a_bad_alpha_fails_with_one_line_and_leaves_the_results_alone(repo: Path) -> None:
+    results = [path for name in ("metrics", "release", "reports") for path in (repo / name).rglob("*.*")]
+    before = {path: path.read_bytes() for path in results}
     output = run(repo, "dvc", "exp", "run", "-S", "distill.alpha=abc", check=False)
-    assert "error: params.yaml: distill.alpha" in output and "Traceback" not in output
+    errors = [line for line in output.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and errors[0].startswith("error: params.yaml: distill.alpha") and "Traceback" not in output
+    assert before and before == {path: path.read_bytes() for path in results}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -238,6 +240,25 @@ def test_batchnorm_of_a_trained_network_is_that_of_images_or_of_views(source: st
 
 def weights(net: nn.Module) -> bytes:
     return b"".join(tensor.numpy().tobytes() for tensor in net.state_dict().values())
+
+
+def test_film_view_and_soft_target_of_a_batch_belong_together() -> None:
+    count, films = 2, len(TRAIN.labels)
+    teacher = np.zeros((count, films, 3), np.float32)
+    teacher[..., 0], teacher[..., 1] = np.arange(count)[:, None], np.arange(films)[None]
+    data = ViewData(TRAIN, VAL, VIEWS, BALANCE, batch_size=8, seed=0, view_count=count, teacher=teacher)
+    data.trainer = SimpleNamespace(current_epoch=3, global_rank=0, world_size=1)
+    view = draw_view(films, VIEWS, number=3 % count, boxes=data.boxes)
+    seen = []
+    for batch in data.train_dataloader():
+        rows = batch["teacher"][:, 1].long()
+        seen += rows.tolist()
+        assert (batch["teacher"][:, 0] == 3 % count).all()
+        assert torch.equal(batch["images"], data.pixels[rows]) and torch.equal(batch["labels"], data.labels[rows])
+        wanted = view.rows(rows)
+        assert all(torch.equal(getattr(batch["view"], f.name), getattr(wanted, f.name)) for f in fields(wanted)
+                   if torch.is_tensor(getattr(wanted, f.name)))  # fmt: skip
+    assert seen != sorted(seen)
 
 
 def test_same_run_twice_gives_the_same_bytes_and_alpha_zero_is_the_baseline() -> None:
