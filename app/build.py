@@ -30,6 +30,7 @@ VENDOR = (
     f"onnxruntime-web/dist/{RUNTIME}",
     "dicom-parser/dist/dicomParser.min.js",
     "marked/lib/marked.esm.js",
+    "dompurify/dist/purify.es.mjs",
 )
 MODEL, CARD = "cxr-distill.onnx", "MODEL_CARD.md"
 

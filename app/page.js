@@ -1,6 +1,7 @@
 // The page: takes files and shows the answers of the network. It decodes one film at a time and keeps only answers.
 
 import { marked } from "./vendor/marked.esm.js";
+import DOMPurify from "./vendor/purify.es.mjs";
 import { FilmError } from "./errors.js";
 import { readFilm } from "./films.js";
 import { drawFilm, drawHeat } from "./heat.js";
@@ -10,6 +11,11 @@ import { judged, readSite, shortest, whose } from "./site.js";
 
 const UNREADABLE = "cannot be read; was it moved, changed or protected?";
 const COLUMNS = ["file", "p_pneumonia", "p_calibrated", "decision", "refused", "reason"];
+const CARD = {
+  ALLOWED_TAGS: "h2 h3 h4 h5 h6 p ul ol li table thead tbody tr th td a code pre em strong blockquote br hr".split(" "),
+  ALLOWED_ATTR: ["href", "align"],
+  RETURN_DOM_FRAGMENT: true,
+};
 
 const at = (id) => document.getElementById(id);
 // {name, file, row, answer?, error?, shown}: `file` is null if the browser gave none, and `error` says why; `shown` is
@@ -258,9 +264,16 @@ function showHeat() {
   const answer = selected && visible(selected);
   const on = Boolean(answer) && at("heat-on").checked;
   at("heat-on").disabled = !answer;
-  at("heat").hidden = !on;
-  at("scale").classList.toggle("off", !on);
-  if (on) drawHeat(at("heat"), at("picture"), answer.activation);
+  let failure = "";
+  try {
+    if (on) drawHeat(at("heat"), at("picture"), answer.activation);
+  } catch (error) {
+    failure = `The heat map of ${selected.name} could not be drawn: ${error.message}`; // its verdict holds without it
+  }
+  at("no-heat").textContent = failure;
+  at("no-heat").hidden = !failure;
+  at("heat").hidden = !on || Boolean(failure);
+  at("scale").classList.toggle("off", at("heat").hidden);
 }
 
 /** The same table as `cxr-screen --csv` writes. */
@@ -318,7 +331,9 @@ async function dropped(transfer) {
 async function showCard() {
   const answer = await fetch("MODEL_CARD.md").catch(() => null);
   const text = answer?.ok ? await answer.text() : "The model card could not be loaded.";
-  at("card").innerHTML = marked.parse(text.replace(/^# /gm, "## ")); // a file of this project, so its HTML is trusted
+  // The card quotes whoever packed the films, so nothing in it is trusted. Tags are read as text: "<5 years>" stays.
+  marked.use({ tokenizer: { html() {}, tag() {} } });
+  at("card").replaceChildren(DOMPurify.sanitize(marked.parse(text.replace(/^# /gm, "## ")), CARD));
 }
 
 async function keepOffline() {

@@ -297,6 +297,22 @@ def test_a_film_gets_its_probability_decision_and_heat_map(page: Page, folder: P
     assert page.find("heat").is_displayed()
 
 
+def test_a_heat_map_that_cannot_be_drawn_costs_no_verdict_and_stops_no_other_film(page: Page, folder: Path) -> None:
+    first, second, third = (folder / f"films/film_{number}.jpeg" for number in range(3))
+    page.driver.execute_script(
+        "heat.getContext = () => { delete heat.getContext; throw new RangeError('out of memory'); }"
+    )
+    rows = page.choose(first, second)
+    assert page.text("name") == first.name and page.text("decision") == rows[0]["decision"]
+    np.testing.assert_allclose([float(row["probability"]) for row in rows], expected(folder, first, second), atol=0.01)
+    assert page.find("no-heat").text == "The heat map of film_0.jpeg could not be drawn: out of memory"
+    assert not page.find("heat").is_displayed()
+    page.find("files").send_keys(str(third))
+    page.wait(lambda: page.text("status").startswith(f"{third.name}: "))
+    assert page.text("name") == third.name and page.text("decision") == page.rows()[2]["decision"]
+    assert page.find("heat").is_displayed() and not page.find("no-heat").is_displayed()
+
+
 def test_a_film_that_is_chosen_while_another_is_read_is_the_one_that_is_shown(page: Page, folder: Path) -> None:
     for name, side, level in (("slow", 2500, 0), ("fast", 100, 200)):
         noise = np.random.default_rng(0).integers(level, level + 50, (side, side), dtype=np.uint8)
@@ -526,6 +542,28 @@ def test_the_model_card_is_shown(page: Page) -> None:
     page.find("about").find_element(By.TAG_NAME, "summary").click()
     assert "A stand-in" in page.find("card").text
     assert page.find("card").find_elements(By.TAG_NAME, "table")
+
+
+def test_what_a_site_wrote_into_the_model_card_stays_words(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "release", tmp_path / "release")
+    card = tmp_path / "release/MODEL_CARD.md"
+    card.write_text(
+        card.read_text()
+        + "\nSt. Ann, <5 years>, <b onclick='alert(1)'>2026</b>, **all** films; [consent](https://example.org/consent),"
+        " [more](javascript:alert(1)), ![plan](icon.svg)\n\n<form id=files><img src=x onerror=alert(1)></form>\n"
+    )
+    build(tmp_path / "release", tmp_path / "dist")
+    page = Page(tmp_path / "dist", tmp_path)
+    try:
+        page.wait(lambda: "St. Ann" in page.text("card"))
+        assert "<5 years>, <b onclick='alert(1)'>2026</b>, all films" in page.text("card")
+        found = page.driver.execute_script("""return [...card.querySelectorAll("p, p *")].map((element) =>
+            [element.localName, ...[...element.attributes].map(({name, value}) => `${name}=${value}`)])""")
+        assert found == [["p"], ["strong"], ["a", "href=https://example.org/consent"], ["a"], ["p"]]
+        assert page.driver.find_elements(By.CSS_SELECTOR, "#card td")
+        assert not page.driver.find_elements(By.CSS_SELECTOR, "#card :is(form, img, script)")
+    finally:
+        page.close()
 
 
 def test_a_new_build_takes_the_place_of_the_old_one_without_closing_the_tab(page: Page, folder: Path) -> None:
