@@ -3,27 +3,43 @@ READY := .venv/.ready
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 MODULES := app/node_modules/.package-lock.json
 
-.PHONY: help env demo test app page-test proof lint repro study readme bench latency faults fuzz audit clean
+.PHONY: help env demo test test-all app page-test proof lint repro study readme bench latency faults fuzz audit clean
 help:           ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-# PIP_FLAGS usually names another index, whose builds have other hashes: then versions alone are held.
+# $(call environment,DIR): a new virtual environment with uv, of the version and hashes in requirements.lock. pip installs
+# only that; uv installs the rest in a tenth of the time.
+define environment
+	$(PYTHON) -m venv $(1)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(1)/uv.txt
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)/uv.txt
+endef
+# Compiled at once: where Python may not write bytecode, every import would compile it again.
+install = $(1)/bin/uv pip install --python $(1)/bin/python --compile-bytecode
+
+# PIP_FLAGS names other indexes, whose builds have other hashes: then versions alone are held. The newest of all indexes
+# is taken, as pip does: 2.15.0+cpu before 2.15.0.
 env: $(READY)   ## make .venv with the tested versions
 $(READY): requirements.txt requirements.lock
-	$(PYTHON) -m venv .venv
+	$(call environment,.venv)
 ifdef PIP_FLAGS
 	sed -e '/--hash=/d' -e 's/ *\\$$//' requirements.lock > .venv/versions.txt
-	.venv/bin/python -m pip install --quiet $(PIP_FLAGS) -r requirements.txt -c .venv/versions.txt
+	$(call install,.venv) --index-strategy unsafe-best-match $(PIP_FLAGS) -r requirements.txt -c .venv/versions.txt
 else
-	.venv/bin/python -m pip install --quiet -r requirements.lock
+	$(call install,.venv) --require-hashes -r requirements.lock
 endif
 	touch $@
 
-demo: $(READY)  ## the whole pipeline on synthetic chests: no account, no download, minutes
-	$(RUN) python -m demo
+demo: $(READY)  ## the whole pipeline on synthetic chests: no account, no download, minutes; V=1 shows all it says
+	@$(RUN) python -m demo $(if $(filter-out 0,$(V)),--all)
 
-test: $(READY)  ## the tests, all but those of CI itself and of the page in a browser
-	$(RUN) python -m pytest --numprocesses=2 --dist=worksteal --ignore=tests/test_ci.py --ignore=tests/test_page.py
+# A test has at most one marker, and by it its target (tests/test_house.py). Two workers: each trains on one thread.
+SIDE_BY_SIDE := --numprocesses=2 --dist=worksteal
+test: $(READY)  ## what to run after a change: minutes
+	$(RUN) python -m pytest $(SIDE_BY_SIDE) -m "not slow and not page and not ci"
+
+test-all: test  ## all tests but those of the page and of CI: kills, S3, several processes, own films, the study, the wheel
+	$(RUN) python -m pytest $(SIDE_BY_SIDE) -m slow
 
 PORT ?= 8000
 app: .screen/.ready $(MODULES) ## build the page that screens in a browser, and serve it on this machine: needs npm
@@ -31,12 +47,12 @@ app: .screen/.ready $(MODULES) ## build the page that screens in a browser, and 
 	.screen/bin/python -m app.serve $(PORT)
 
 page-test: $(READY) $(MODULES) ## the page in Chromium: needs npm, chromium and chromedriver
-	$(RUN) python -m pytest tests/test_page.py
+	$(RUN) python -m pytest -m page
 
 # What screening needs, which is far less than what training does.
-.screen/.ready: pyproject.toml
-	$(PYTHON) -m venv .screen
-	.screen/bin/python -m pip install --quiet $(PIP_FLAGS) .
+.screen/.ready: pyproject.toml requirements.lock
+	$(call environment,.screen)
+	$(call install,.screen) $(PIP_FLAGS) .
 	touch $@
 
 $(MODULES): app/package-lock.json
@@ -44,7 +60,7 @@ $(MODULES): app/package-lock.json
 	touch $@
 
 proof: $(READY) ## that CI re-runs what a change reaches, and no more: pull requests on phantoms, minutes
-	$(RUN) CXR_CI_REPORT=reports/ci.md python -m pytest tests/test_ci.py
+	$(RUN) CXR_CI_REPORT=reports/ci.md python -m pytest -m ci
 
 lint: $(READY)  ## format check, lint, types, which room may import which
 	$(RUN) ruff format --check .
