@@ -1,6 +1,7 @@
 """`make demo`: make synthetic films, train a teacher and its students on them, print how they compare.
 
-`python -m demo NAME` takes the params of demo/NAME.yaml in place of demo/demo.yaml.
+`python -m demo NAME` takes the params of demo/NAME.yaml in place of demo/demo.yaml. `--all` (`make demo V=1`) shows all
+that DVC and the stages say, not one line a stage.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from demo.workspace import RESULTS, ROOT, changes, commit, environment, make_repository
+from demo.lines import run_dvc
+from demo.workspace import RESULTS, ROOT, changes, commit, make_repository
 
+COLUMNS = 100
+LOG, PICTURE = "demo.log", "reports/comparison.png"
 NEXT = (
     ("dvc exp run -S distill.alpha=0.25", "the same student with a lower weight of the teacher"),
     ("dvc metrics diff", "what that changed"),
@@ -25,19 +30,22 @@ NEXT = (
 )
 
 
-def main(name: str = "demo") -> int:
+def main(name: str = "demo", *, show_all: bool = False) -> int:
     """Make or renew the workspace .demo/, run what changed, print the result and what to type next."""
     folder = ROOT / ".demo"
     begun = time.monotonic()
     make_repository(folder, changes(name))
-    if subprocess.run(["dvc", "repro"], cwd=folder, env=environment()).returncode:
-        print("error: the demo's pipeline failed; the stage's own message is above", file=sys.stderr)
+    log = f"{folder.name}/{LOG}"
+    print(f"The whole pipeline on SYNTHETIC chest films. What the stages say is in {log}.\n", flush=True)
+    if (last := run_dvc(folder, folder / LOG, show_all=show_all)) is not None:
+        print(f"{last}\nerror: the demo's pipeline failed; all that it said is in {log}", file=sys.stderr)
         return 1
     commit(folder, "The demo's results", *(path for path in RESULTS if (folder / path).exists()))
     evaluation = json.loads((folder / "reports" / "evaluation.json").read_text())
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    print(f"\n{table(evaluation)}\n{reason(evaluation, params)}\n\n{next_lines(folder)}")
-    print(f"\nThe demo took {time.monotonic() - begun:.0f} s. `make clean` removes {folder.name}/.")
+    print(f"\n{table(evaluation)}\n\n{textwrap.fill(reason(evaluation, params), COLUMNS)}\n\n{next_lines(folder)}")
+    print(f"\nA picture to open: {folder.name}/{PICTURE}. All that the stages said: {log}.")
+    print(f"The demo took {time.monotonic() - begun:.0f} s. `make clean` removes {folder.name}/.")
     return 0
 
 
@@ -75,16 +83,17 @@ def next_lines(folder: Path) -> str:
     return "\n".join(["Now ask your own question:", *(f"  {command:<40}  # {what}" for command, what in lines)])
 
 
-def run(*names: str) -> int:
+def run(*words: str) -> int:
     """`main`, its errors in one line; 130 after Ctrl-C."""
+    names = [word for word in words if word != "--all"]
     known = sorted(file.stem for file in (ROOT / "demo").glob("*.yaml") if "data" in yaml.safe_load(file.read_text()))
     if len(names) > 1 or not {*names} <= {*known}:
         print(f"error: no demo {' '.join(names)}; there are {' and '.join(known)}", file=sys.stderr)
         return 2
     try:
-        return main(*names)
+        return main(*names, show_all="--all" in words)
     except KeyboardInterrupt:
-        print("\nerror: interrupted; the same command goes on", file=sys.stderr)
+        print("error: interrupted; the same command goes on", file=sys.stderr)
         return 130
     except subprocess.CalledProcessError as error:
         print(

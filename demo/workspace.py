@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from ruamel.yaml import YAML
@@ -42,6 +42,29 @@ def changes(name: str, *, root: Path = ROOT) -> dict[str, Any]:
     """The changes to params.yaml in demo/NAME.yaml of the repository at `root`."""
     values: dict[str, Any] = yaml.safe_load((root / "demo" / f"{name}.yaml").read_text())
     return values
+
+
+class Stage(NamedTuple):
+    """A stage of dvc.yaml: its name as DVC prints it, its command, and what it does."""
+
+    name: str
+    command: str
+    description: str
+
+
+def stages_of(folder: Path) -> list[Stage]:
+    """The stages of the workspace `folder` in the order of its dvc.yaml, which is one in which they can run."""
+    definitions = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    stages = []
+    for name, found in definitions.items():
+        if "foreach" not in found:
+            stages.append(Stage(name, found["cmd"], found["desc"]))
+            continue
+        entries, inner = found["foreach"], found["do"]
+        for key in params[entries[2:-1]] if isinstance(entries, str) else entries:
+            stages.append(Stage(f"{name}@{key}", inner["cmd"].replace("${key}", key), inner["desc"]))
+    return stages
 
 
 def make_workspace(target: Path, changed: Mapping[str, Any], *, root: Path = ROOT) -> list[str]:

@@ -120,7 +120,7 @@ def draw_film(name: str, random: np.random.Generator, *, opacity: Sequence[float
     `opacity`: see `write_archive`.
     """
     width, height = (int(side) for side in random.integers(120, 181, 2))
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     right_by, down_by = random.normal(0, 0.04), random.normal(0, 0.04)
     x = x + right_by
     y = y + down_by
@@ -157,16 +157,20 @@ def _opacity(
     side = random.choice((-1, 1))
     spot = (side * random.uniform(0.3, 0.6), random.uniform(-0.45, 0.4))
     brighter = random.uniform(strength[0], strength[1])
-    texture = gaussian_filter(random.normal(size=x.shape), 2.5)
-    texture /= texture.std()
+    noise = random.normal(size=lungs.shape)
+
+    def texture() -> Grid:
+        soft = gaussian_filter(noise, 2.5)
+        return soft / soft.std()
+
     if "bacteria" in name:
         blob = _ellipse(x, y, spot, (random.uniform(0.16, 0.3), random.uniform(0.16, 0.34)))
-        return brighter * lungs * blob * (1 + 0.2 * texture)
+        return brighter * lungs * blob * (1 + 0.2 * texture())
     if "virus" in name:
-        return 0.8 * brighter * lungs * (0.45 + 0.5 * texture)
+        return 0.8 * brighter * lungs * (0.45 + 0.5 * texture())
     if random.random() < 0.3:
-        return 0.3 * brighter * lungs * (0.5 * texture + _ellipse(x, y, spot, (0.25, 0.12)))
-    return np.zeros_like(x)
+        return 0.3 * brighter * lungs * (0.5 * texture() + _ellipse(x, y, spot, (0.25, 0.12)))
+    return np.zeros_like(lungs)
 
 
 def _ellipse(x: Grid, y: Grid, centre: tuple[float, float], radii: tuple[float, float]) -> Grid:
