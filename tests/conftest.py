@@ -1,4 +1,7 @@
-"""Tests import the library and the stages from this checkout; those of DVC share one finished pipeline on phantoms."""
+"""Tests import the library and the stages from this checkout; those of DVC share one finished pipeline on phantoms.
+
+A test is in one target of the Makefile: `make test`, or the one of its marker (TIERS).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from filelock import FileLock
 from numpy.typing import NDArray
 
@@ -24,9 +28,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, so each proce
 from demo.workspace import changes, environment, make_workspace, merge  # noqa: E402
 
 ONE_SET = {"param_sets": {"no_labels": None}}  # one more student shows how they work
+TIERS = ("slow", "page", "ci")
+COLLECTED = pytest.StashKey[dict[str, set[str]]]()
+"""All tests that were collected, before any is deselected, and which of TIERS each is in."""
 
 
 def run(folder: Path, *command: str, check: bool = True) -> str:
+    """Both outputs of `command` in a repository; with an identity for Git, and a HOME of its own."""
     env = environment() | {"HOME": str(folder / ".home"), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
     for role in ("AUTHOR", "COMMITTER"):
         env |= {f"GIT_{role}_NAME": "tester", f"GIT_{role}_EMAIL": "tester@example.org"}
@@ -35,37 +43,93 @@ def run(folder: Path, *command: str, check: bool = True) -> str:
     return result.stdout + result.stderr
 
 
+def program(name: str, *words: object) -> list[str]:
+    """The command that runs tests/programs/NAME.py with these words."""
+    return [sys.executable, str(ROOT / "tests/programs" / f"{name}.py"), *map(str, words)]
+
+
+def with_path(*folders: str) -> dict[str, str]:
+    """This environment, in which Python also imports from these folders of the repository."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in folders)}
+
+
 def ran(output: str) -> list[str]:
+    """The stages that ran, in DVC's output."""
     return re.findall(r"Running stage '([^']+)'", output)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace `old`, which stands once in the file."""
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[COLLECTED] = {
+        item.nodeid: {mark.name for mark in item.iter_markers() if mark.name in TIERS} for item in items
+    }
     # Two workers begin with the two halves. Only the first then needs `finished` at once, and the second does not wait.
-    first = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
+    shared = {"repository", "finished"}
+    first = {item.path for item in items if shared & {*getattr(item, "fixturenames", ())}}
     items.sort(key=lambda item: item.path not in first)
 
 
+def newcomer(folder: Path, *command: str, status: int = 0) -> str:
+    """Both outputs of a command as of somebody who has a HOME without a Git identity, in the environment or not."""
+    home = (folder.parent if folder.name == ".demo" else folder).parent / "home"
+    env = {"HOME": str(home), "PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
+    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=400)
+    assert result.returncode == status, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def demo(folder: Path, *words: str, status: int = 0) -> str:
+    """What `make demo` says on the tiny films."""
+    return newcomer(folder, sys.executable, "-m", "demo", "tiny", *words, status=status)
+
+
+def change_tiny(folder: Path, changed: Mapping[str, object]) -> None:
+    """Other values in demo/tiny.yaml of a repository."""
+    (folder / "demo/tiny.yaml").write_text(yaml.safe_dump(merge(changes("tiny"), changed)))
+
+
+def make_newcomer(folder: Path, *, settings: str = "") -> None:
+    """`folder`/repository, where `python -m demo tiny` has run once, from nothing.
+
+    What it said is in first.txt, its log in first.log.
+
+    `settings`: of DVC, as a user may have them for all projects.
+    """
+    repository = folder / "repository"
+    make_workspace(repository, {})
+    change_tiny(repository, ONE_SET)
+    run(repository, "git", "init", "-q")
+    config = folder / "home/.config/dvc/config"
+    config.parent.mkdir(parents=True)
+    config.write_text(settings)
+    (folder / "first.txt").write_text(demo(repository))
+    shutil.copy(repository / ".demo/demo.log", folder / "first.log")
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A Git and DVC repository in which the whole pipeline has run on phantoms and is committed; each worker's own."""
+def repository(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A copy of this repository in which `make demo` has run once by real DVC, on tiny films; each worker's own."""
     own = tmp_path_factory.getbasetemp()
-    made = (own if worker_id == "master" else own.parent) / "pipeline"
+    made = (own if worker_id == "master" else own.parent) / "newcomer"
     with FileLock(made.with_suffix(".lock")):
         if not made.exists():
-            make_finished(own / "making")
+            make_newcomer(own / "making")
             (own / "making").rename(made)
-    shutil.copytree(made, own / "finished", symlinks=True)
-    return own / "finished"
+    shutil.copytree(made, own / "own", symlinks=True)
+    return own / "own" / "repository"
 
 
-def make_finished(folder: Path) -> None:
-    make_workspace(folder, merge(changes("tiny"), ONE_SET))
-    run(folder, "git", "init", "-q", "-b", "main")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("OMP_NUM_THREADS", raising=False)  # as users run it: with a thread for each core
-        run(folder, "dvc", "repro")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "commit", "-qm", "phantoms")
+@pytest.fixture(scope="session")
+def finished(repository: Path) -> Path:
+    """A Git and DVC repository in which the whole pipeline has run on phantoms and is committed: that of the demo."""
+    return Path(shutil.copytree(repository / ".demo", repository.parent.parent / "finished", symlinks=True))
 
 
 def put_back(finished: Path) -> None:
@@ -138,3 +202,14 @@ def released(drawn_student: Callable[[str], Any], drawn_tensors: NDArray[np.uint
     hashes = {"dataset_sha256": "data", "weights_sha256": "weights"}
     files, _ = make_release(student, train, val, predicted, params, classes=CLASSES, **hashes)
     return files
+
+
+@pytest.fixture(scope="session")
+def model(released: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The released model in a folder with the other files of its release."""
+    from cxr_distill.release.build import FP32
+
+    folder = tmp_path_factory.mktemp("release")
+    for name, content in released.items():
+        (folder / name).write_bytes(content)
+    return folder / FP32

@@ -22,12 +22,18 @@ from pydicom.uid import (
 )
 
 from cxr_distill.data.phantom import draw_film
+from cxr_distill.films.pixels import squash
 
 
 def chest(seed: int = 0) -> np.ndarray:
     """Grey levels of a drawn chest, uint8, from 0 to 255."""
     grey = np.asarray(Image.open(BytesIO(draw_film("IM-1.jpeg", np.random.default_rng(seed)).jpeg)).convert("L"), float)
     return ((grey - grey.min()) / np.ptp(grey) * 255).round().astype(np.uint8)
+
+
+def shrunk(grey: np.ndarray, size: int = 32) -> np.ndarray:
+    """A film as a network of this image size takes it."""
+    return squash(Image.fromarray(grey), size=size)
 
 
 def saved(picture: np.ndarray | Image.Image, format: str, **options: Any) -> bytes:

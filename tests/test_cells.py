@@ -21,8 +21,8 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import ROOT
-from test_training import BALANCE, STUDENT, TEACHER, TRAIN, VAL, VIEWS, images
+from conftest import ROOT, with_path
+from small_training import BALANCE, OURS, STUDENT, TEACHER, TRAIN, VAL, VIEWS, images
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import parse
@@ -50,7 +50,6 @@ from cxr_distill.study.plan.settings import Job, StudentSetting, TeacherSetting
 from cxr_distill.study.plan.site import SiteRows, in_order, site_rows
 from cxr_distill.training.data import Images
 
-OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")
 MAIN = Main(STUDENT, "lungs", OURS)
 BASE = Base(
     student=STUDENT,
@@ -126,8 +125,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 
 
 def dask(*command: str) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    return subprocess.Popen([sys.executable, "-m", "dask", *command], env=env, stderr=subprocess.DEVNULL)
+    words = [sys.executable, "-m", "dask", *command]
+    return subprocess.Popen(words, env=with_path("src"), stderr=subprocess.DEVNULL)
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
@@ -171,6 +170,7 @@ def content(store: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in store.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_nothing_and_changes_no_byte(
     jobs: dict[str, Job], inputs: Inputs, one_worker: Path, running: SimpleNamespace, tmp_path: Path
 ) -> None:
@@ -190,6 +190,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_and_changes_no_byte(
     assert content(tmp_path) == content(one_worker) and len(content(tmp_path)) == len(jobs)
 
 
+@pytest.mark.slow
 def test_one_changed_cell_trains_one_and_a_damaged_file_is_trained_again(
     jobs: dict[str, Job],
     inputs: Inputs,
@@ -219,6 +220,7 @@ def slower(job: Job, learning_rate: float) -> Job:
     return replace(job, setting=job.setting.model_copy(update={part: fit}))
 
 
+@pytest.mark.slow
 def test_a_changed_teacher_costs_its_students_and_one_from_the_store_is_not_trained_again(
     jobs: dict[str, Job],
     inputs: Inputs,
@@ -241,6 +243,7 @@ def test_a_changed_teacher_costs_its_students_and_one_from_the_store_is_not_trai
     assert content(one_worker).items() <= content(tmp_path).items()
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_named_with_its_students_and_the_others_are_kept(
     jobs: dict[str, Job], inputs: Inputs, running: SimpleNamespace, tmp_path: Path
 ) -> None:
@@ -256,6 +259,7 @@ def test_a_cell_that_fails_is_named_with_its_students_and_the_others_are_kept(
     assert len(content(tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_workers_that_loaded_other_code_or_files_are_refused(
     jobs: dict[str, Job],
     inputs: Inputs,

@@ -12,8 +12,10 @@ from secrets import token_hex
 
 import pytest
 import yaml
-from conftest import ROOT, ran, run
+from conftest import ROOT, program, ran, run
 from kaggle_server import Kaggle, serving
+
+pytestmark = pytest.mark.ci
 
 AFTER_DISTILL = ["distill", "evaluate@distilled", "compare", "release"]
 EVALUATION = ["evaluate@teacher", "evaluate@baseline", "evaluate@distilled"]
@@ -227,9 +229,8 @@ def test_a_base_without_a_lock_is_one_in_which_every_result_is_new(clone: Path, 
 
 
 def test_warnings_of_git_are_no_part_of_a_lock(clone: Path) -> None:
-    read = "import sys; sys.path.insert(0, '.ci'); from locks import lock_at; print(len(lock_at('HEAD', 'dvc.lock')))"
     assert "trace: built-in" in run(clone, "env", "GIT_TRACE=1", "git", "show", "HEAD:dvc.lock")
-    stages = run(clone, "env", "GIT_TRACE=1", "python", "-c", read)
+    stages = run(clone, "env", "GIT_TRACE=1", *program("count_stages"))
     assert int(stages) == len(yaml.safe_load((clone / "dvc.lock").read_text())["stages"])
 
 
@@ -274,17 +275,7 @@ def study_clone(studied: Path, tmp_path: Path) -> Path:
 
 def held(checkout: Path) -> str:
     """What the check of the study says, alone; nothing if it passes."""
-    code = """
-import sys
-sys.path.insert(0, ".ci")
-from locks import ROOT, Refused, lock_in
-from study_lock import check_study
-try:
-    check_study("HEAD", lock_in(ROOT), [])
-except Refused as refused:
-    print(f"{refused.headline}: {refused}")
-"""
-    said = run(checkout, "python", "-c", code).splitlines()
+    said = run(checkout, *program("check_study")).splitlines()
     return next((line for line in said if line.startswith(("Refused", "Not"))), "")
 
 

@@ -1,18 +1,14 @@
 """A change that DVC does not see is a result that nobody can trust: `deps` must name all that a stage reaches."""
 
-import ast
 import re
 from fnmatch import fnmatch
 
 import pytest
 import yaml
 from conftest import ROOT
-
-from cxr_distill.study.cells import imports
-from stages import STARTS
+from deps import files_of, loaded_sections, reached
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-CHOICES = {"data.source": ("kaggle", "phantom", "films"), "start": STARTS}  # parameters that name a module
 TRAINING = ("train_teacher", "soft_targets", "train_baseline", "distill", "distill_set")
 
 
@@ -22,21 +18,6 @@ def definition(stage: str) -> dict:
 
 def code_deps(stage: str) -> list[str]:
     return [dep for dep in definition(stage)["deps"] if dep.startswith(("src/", "stages/"))]
-
-
-def files_of(dep: str) -> set[str]:
-    """The Python files that a dep names: itself, all of a folder, or one for each value of a parameter in it."""
-    for name, values in CHOICES.items():
-        if (variable := f"${{{name}}}") in dep:
-            return set().union(*(files_of(dep.replace(variable, value)) for value in values))
-    path = ROOT / dep
-    assert path.exists(), f"{dep} does not exist"
-    return {str(file.relative_to(ROOT)) for file in ([path] if path.is_file() else path.rglob("*.py"))}
-
-
-def reached(module: str) -> set[str]:
-    """Files of this project that importing `module` can run, imports inside functions included."""
-    return {str(path.relative_to(ROOT)) for path in imports.reached(module, ROOT / "src", ROOT)}
 
 
 def module_of(stage: str) -> str:
@@ -51,14 +32,6 @@ def test_deps_name_every_file_that_the_stage_imports_and_nothing_else(stage: str
     assert needed <= set().union(*named.values())
     assert [dep for dep, files in named.items() if not files & needed] == []
     assert len(named) <= 8
-
-
-def loaded_sections(module: str) -> set[str]:
-    """Sections of params.yaml that a stage's module loads."""
-    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    loaded = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load_params"]
-    return {name.value.split(".")[0] for name in loaded if isinstance(name, ast.Constant)}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -6,55 +6,32 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ONE_SET, ROOT, put_back, ran, run
+from conftest import ONE_SET, ROOT, change_tiny, demo, edit, make_newcomer, newcomer, put_back, ran
 
 from cxr_distill.release.build import FP32, INT8
-from demo.workspace import changes, make_workspace, merge
+from demo.__main__ import COLUMNS, reason
+from demo.workspace import make_workspace, merge
+
+DEMO_LINES = 60
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this repository where `python -m demo tiny` has run once, from nothing."""
-    folder = tmp_path_factory.mktemp("newcomer") / "repository"
-    make_workspace(folder, {})
-    change_tiny(folder, ONE_SET)
-    run(folder, "git", "init", "-q")
-    settings = folder.parent / "home" / ".config" / "dvc"
-    settings.mkdir(parents=True)
-    (settings / "config").write_text(f"[cache]\n    dir = {folder.parent / 'cache'}\n")
-    (folder.parent / "first.txt").write_text(demo(folder))
-    return folder
+def own(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that repository for tests that change it."""
+    folder = tmp_path_factory.mktemp("own") / "newcomer"
+    return Path(shutil.copytree(repository.parent, folder, symlinks=True)) / "repository"
 
 
-def newcomer(folder: Path, *command: str, status: int = 0) -> str:
-    """Run as somebody who has a HOME without a Git identity, in the virtual environment or not."""
-    env = {"HOME": str(folder.parent / "home"), "PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
-    if folder.name == ".demo":
-        env["HOME"] = str(folder.parent.parent / "home")
-    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=400)
-    assert result.returncode == status, result.stdout + result.stderr
-    return result.stdout + result.stderr
-
-
-def demo(folder: Path, *, status: int = 0) -> str:
-    return newcomer(folder, sys.executable, "-m", "demo", "tiny", status=status)
-
-
-def change_tiny(folder: Path, changed: Mapping[str, object]) -> None:
-    (folder / "demo/tiny.yaml").write_text(yaml.safe_dump(merge(changes("tiny"), changed)))
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
+def logged(folder: Path) -> str:
+    return (folder / ".demo/demo.log").read_text()
 
 
 def head(folder: Path) -> str:
@@ -74,46 +51,82 @@ def test_the_demo_leaves_a_repository_of_its_own_with_everything_committed(repos
     assert ".demo" not in newcomer(repository, "git", "status", "--porcelain", "--untracked-files=normal")
 
 
-def test_two_runs_end_in_the_same_bytes(repository: Path, finished: Path) -> None:
+def test_it_says_one_line_for_each_stage_and_fits_on_a_screen(repository: Path) -> None:
+    said = (repository.parent / "first.txt").read_text().splitlines()
+    assert len(said) <= DEMO_LINES and max(map(len, said)) <= COLUMNS
+    told = [found for line in said if (found := re.match(r"\[ *(\d+)/(\d+)\] (\S+) +(\S.*?\S)  +\d+ s$", line))]
+    names = newcomer(repository / ".demo", "dvc", "stage", "list", "--name-only").split()
+    log = (repository.parent / "first.log").read_text()
+    assert [found[3] for found in told] == names == ran(log)
+    assert [(int(found[1]), int(found[2])) for found in told] == [(n, len(names)) for n in range(1, len(names) + 1)]
+    assert "Epoch 0" in log and not any("Epoch" in line for line in said)
+    (picture,) = re.findall(r"picture to open: (\S+)\.", "\n".join(said))
+    assert (repository / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_run_finds_nothing_to_do_and_all_that_dvc_says_can_be_seen(repository: Path) -> None:
+    shown = demo(repository, "--all")
+    names = newcomer(repository / ".demo", "dvc", "stage", "list", "--name-only").split()
+    assert re.findall(r"^Stage '(\S+)' didn't change, skipping", shown, re.M) == names and "[ 1/" not in shown
+    assert logged(repository) in shown and "SYNTHETIC" in shown
+
+
+def test_the_reason_does_not_promise_what_the_interval_leaves_open() -> None:
+    params = {"data": {"phantom": {"wrong_labels": 0.15}}, "soft_targets": {"count": 1}}
+
+    def said(value: float, low: float, high: float) -> str:
+        return reason({"comparison": {"gain": {"auroc": {"value": value, "low": low, "high": high}}}}, params)
+
+    assert "Why a teacher helps here: 15% of the training labels are wrong" in said(0.1, 0.05, 0.15)
+    assert said(0.1, -0.01, 0.2) == said(0.1, 0.0, 0.2) == "In this run the 95% interval of the gain includes 0."
+    assert said(-0.1, -0.2, -0.01) == "In this run the teacher lowered the student's AUROC."
+
+
+@pytest.mark.slow
+def test_two_runs_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     results = [f"models/{name}.safetensors" for name in ("teacher", "baseline", "distilled", "sets/blog_best")]
     results += ["data/soft_targets.safetensors", "reports/evaluation.json", "reports/release.json"]
     results += ["metrics/teacher.json", "metrics/gain.json"]
     results += [f"release/{name}" for name in (FP32, INT8, "MODEL_CARD.md")]
+    make_newcomer(tmp_path / "again", settings=f"[cache]\n    dir = {tmp_path / 'cache'}\n")
     put_back(finished)
     for name in results:
-        assert (repository / ".demo" / name).read_bytes() == (finished / name).read_bytes(), name
+        assert (tmp_path / "again/repository/.demo" / name).read_bytes() == (finished / name).read_bytes(), name
 
 
-def test_what_it_says_to_type_next_works_and_a_second_demo_keeps_it(repository: Path) -> None:
-    said = (repository.parent / "first.txt").read_text()
+@pytest.mark.slow
+def test_what_it_says_to_type_next_works_and_a_second_demo_keeps_it(own: Path) -> None:
+    said = demo(own)
     lines = re.findall(r"^  (\S.*?)  +# ", said.partition("Now ask")[2], re.M)
     assert [line.split(" -S ")[0] for line in lines[1:]] == [
         "dvc exp run", "dvc metrics diff", "dvc exp show --only-changed", "dvc plots show",
     ]  # fmt: skip
-    before, metrics = head(repository), (repository / ".demo/metrics/distilled.json").read_bytes()
-    output = newcomer(repository, "bash", "-ec", "\n".join(lines))
+    before, metrics = head(own), (own / ".demo/metrics/distilled.json").read_bytes()
+    output = newcomer(own, "bash", "-ec", "\n".join(lines))
     assert ran(output) == ["distill", "evaluate@distilled", "compare", "release"]
     assert "metrics/gain.json" in output and "distill.alpha" in output and "0.25" in output
-    assert (repository / ".demo/dvc_plots/index.html").exists()
-    assert (repository / ".demo/metrics/distilled.json").read_bytes() != metrics
-    experiments = newcomer(repository / ".demo", "dvc", "exp", "list")
+    assert (own / ".demo/dvc_plots/index.html").exists()
+    assert (own / ".demo/metrics/distilled.json").read_bytes() != metrics
+    experiments = newcomer(own / ".demo", "dvc", "exp", "list")
 
     # Back at the demo's alpha: trained and evaluated results come from the run cache, which these two stages have not.
-    assert ran(demo(repository)) == ["compare", "release"]
-    assert (repository / ".demo/metrics/distilled.json").read_bytes() == metrics
-    assert head(repository) == before and newcomer(repository / ".demo", "git", "status", "--porcelain") == ""
-    assert newcomer(repository / ".demo", "dvc", "exp", "list") == experiments
+    told = demo(own)
+    assert ran(logged(own)) == ["compare", "release"] and told.count("  done before\n") == 2
+    assert (own / ".demo/metrics/distilled.json").read_bytes() == metrics
+    assert head(own) == before and newcomer(own / ".demo", "git", "status", "--porcelain") == ""
+    assert newcomer(own / ".demo", "dvc", "exp", "list") == experiments
 
 
-def test_a_second_demo_runs_what_changed_and_loses_nothing_of_the_users(repository: Path) -> None:
-    workspace = repository / ".demo"
+@pytest.mark.slow
+def test_a_second_demo_runs_what_changed_and_loses_nothing_of_the_users(own: Path) -> None:
+    workspace = own / ".demo"
     template = "src/cxr_distill/report/templates/comparison.md.j2"
-    edit(repository / template, "Each model is one training run", "Every model is one training run")
-    (repository / "CONTRIBUTING.md").unlink()
+    edit(own / template, "Each model is one training run", "Every model is one training run")
+    (own / "CONTRIBUTING.md").unlink()
     (workspace / "notes.txt").write_text("mine")
     edit(workspace / "dvc.yaml", "# The DAG.", "# My DAG.")
-    output = demo(repository)
-    assert ran(output) == ["compare"] and "git stash" in output
+    output = demo(own)
+    assert ran(logged(own)) == ["compare"] and "git stash" in output
     assert "Every model is one training run" in (workspace / "reports/comparison.md").read_text()
     assert not (workspace / "CONTRIBUTING.md").exists() and (workspace / "notes.txt").read_text() == "mine"
     assert "My DAG." in newcomer(workspace, "git", "stash", "show", "-p")
@@ -121,37 +134,62 @@ def test_a_second_demo_runs_what_changed_and_loses_nothing_of_the_users(reposito
     (workspace / "notes.txt").unlink()
 
 
-def test_a_demo_that_stopped_goes_on(repository: Path) -> None:
-    stage = repository / "stages/compare.py"
+@pytest.mark.slow
+def test_a_demo_that_stopped_goes_on(own: Path) -> None:
+    stage = own / "stages/compare.py"
     edit(stage, 'if __name__ == "__main__":', 'if __name__ == "__main__":\n    raise SystemExit("stop")')
     more = {"alpha": 0.5, "temperature": 2.0, "loss": "hinton"}
-    change_tiny(repository, merge(ONE_SET, {"param_sets": {"more": more}}))
-    stopped = demo(repository, status=1)
-    assert ran(stopped) == ["distill_set@more", "evaluate_set@more", "compare"]
+    change_tiny(own, merge(ONE_SET, {"param_sets": {"more": more}}))
+    stopped = demo(own, status=1)
+    assert ran(logged(own)) == ["distill_set@more", "evaluate_set@more", "compare"]
+    (of_compare,) = [line for line in stopped.splitlines() if " compare " in line]
+    assert of_compare.endswith("  failed") and "\nstop\n" in stopped and "Epoch" not in stopped
     assert [line for line in stopped.splitlines() if line.startswith("error:")] == [
-        "error: the demo's pipeline failed; the stage's own message is above"
+        "error: the demo's pipeline failed; all that it said is in .demo/demo.log"
     ]
     edit(stage, '\n    raise SystemExit("stop")', "")
-    assert ran(demo(repository)) == ["compare"]
-    assert "| more |" in (repository / ".demo/reports/comparison.md").read_text()
-    assert newcomer(repository / ".demo", "git", "status", "--porcelain") == ""
+    demo(own)
+    assert ran(logged(own)) == ["compare"]
+    assert "| more |" in (own / ".demo/reports/comparison.md").read_text()
+    assert newcomer(own / ".demo", "git", "status", "--porcelain") == ""
 
 
-def test_a_workspace_that_is_no_repository_is_made_anew(repository: Path) -> None:
-    shutil.rmtree(repository / ".demo" / ".git")
-    (repository / ".demo" / "left.txt").write_text("of an older demo")
-    demo(repository)
-    assert not (repository / ".demo" / "left.txt").exists()
-    assert newcomer(repository / ".demo", "git", "status", "--porcelain") == ""
+@pytest.mark.slow
+def test_ctrl_c_ends_in_one_line_and_leaves_nothing_running(own: Path) -> None:
+    change_tiny(own, merge(ONE_SET, {"student": {"epochs": 500}}))
+    said, env = own.parent / "said.txt", {"HOME": str(own.parent / "home"), "PATH": os.environ["PATH"]}
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "demo", "tiny"], cwd=own, env=env, stdout=file, stderr=file, start_new_session=True
+        )
+        while "Epoch 1" not in (own / ".demo/demo.log").read_text(errors="replace") and process.poll() is None:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.wait(60) == 130
+    last = said.read_text().splitlines()[-2:]
+    assert last[0].endswith("  stopped") and last[1] == "error: interrupted; the same command goes on"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    change_tiny(own, ONE_SET)
+    demo(own)
+
+
+@pytest.mark.slow
+def test_a_workspace_that_is_no_repository_is_made_anew(own: Path) -> None:
+    shutil.rmtree(own / ".demo" / ".git")
+    (own / ".demo" / "left.txt").write_text("of an older demo")
+    demo(own)
+    assert not (own / ".demo" / "left.txt").exists()
+    assert newcomer(own / ".demo", "git", "status", "--porcelain") == ""
 
 
 def test_what_the_demo_cannot_do_is_said_in_one_line(tmp_path: Path) -> None:
     make_workspace(tmp_path / "zip", {})  # as somebody has it who loads the repository without Git
-    for words, status, reason in ((["tiny"], 1, "a clone made by Git"), (["no"], 2, "there are demo and tiny")):
+    for words, status, told in ((["tiny"], 1, "a clone made by Git"), (["no"], 2, "there are demo and tiny")):
         command = [sys.executable, "-m", "demo", *words]
         failed = subprocess.run(command, cwd=tmp_path / "zip", capture_output=True, text=True)
         lines = [line for line in failed.stderr.splitlines() if not line.startswith("fatal:")]
-        assert failed.returncode == status and len(lines) == 1 and reason in lines[0], failed.stderr
+        assert failed.returncode == status and len(lines) == 1 and told in lines[0], failed.stderr
 
 
 def test_param_sets_that_the_demo_does_not_want_are_left_out(tmp_path: Path) -> None:

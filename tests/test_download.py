@@ -6,14 +6,13 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, run
+from conftest import ROOT, program, run
 from kaggle_server import Kaggle, serving
 
 from demo.workspace import make_workspace, merge
@@ -30,26 +29,17 @@ def zip_bytes() -> bytes:
 
 
 CONTENT = zip_bytes()
-# The stage as DVC runs it, except that back-off does not really wait.
-DRIVER = """
-import time
-from stages import run
-from stages.download import main
-
-time.sleep = lambda _: None
-run(main)
-"""
 
 
-def download(folder: Path, environment: dict[str, str], *, driver: str = DRIVER) -> subprocess.CompletedProcess[str]:
+def download(folder: Path, environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs tests/programs/impatient_download.py with these words."""
     shutil.copy(ROOT / "params.yaml", folder)
     home = folder / "home"
     home.mkdir(exist_ok=True)
     clean = {key: value for key, value in os.environ.items() if "proxy" not in key.lower() and "KAGGLE" not in key}
     clean |= {"HOME": str(home), "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(
-        [sys.executable, "-c", driver], cwd=folder, env=clean, capture_output=True, text=True, timeout=100
-    )
+    command = program("impatient_download", *words)
+    return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=100)
 
 
 def assert_one_line_error(result: subprocess.CompletedProcess[str], folder: Path, *words: str) -> None:
@@ -136,12 +126,8 @@ def test_no_network_names_the_way_round_it(tmp_path: Path) -> None:
 
 
 def test_a_write_that_the_system_refuses_is_one_line(tmp_path: Path) -> None:
-    limited = (
-        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)); "
-    )
     with serving(Kaggle(CONTENT)) as kaggle:
-        assert_one_line_error(download(tmp_path, kaggle.environment(), driver=limited + DRIVER), tmp_path, "archive")
+        assert_one_line_error(download(tmp_path, kaggle.environment(), "1000000"), tmp_path, "archive")
 
 
 def test_an_archive_at_hand_is_copied_and_a_wrong_one_refused(tmp_path: Path) -> None:
@@ -154,6 +140,7 @@ def test_an_archive_at_hand_is_copied_and_a_wrong_one_refused(tmp_path: Path) ->
     assert (tmp_path / OUT).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["kaggle", "phantom"])
 def test_an_edited_phantom_does_not_ask_kaggle_again(tmp_path: Path, source: str) -> None:
     (tmp_path / "good.zip").write_bytes(CONTENT)

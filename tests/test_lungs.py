@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_training import TRAIN, VIEWS
+from small_training import TRAIN, VIEWS
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.data.phantom import draw_film, write_archive

@@ -43,6 +43,23 @@ def test_counts_by_hand() -> None:
     assert scores.threshold_for_sensitivity(sample, 0.6) == 0.5
 
 
+def test_all_that_is_written_of_five_images_by_hand() -> None:
+    sample = Scored(np.array([1, 1, 1, 0, 0]), np.array([0.9, 0.5, 0.4, 0.6, 0.1]), np.array(list("abcde")))
+    found = metrics.evaluate(sample, resamples=100, seed=0, validation_threshold=0.4)
+    expected = {
+        "n": 5, "threshold": 0.5, "accuracy": 0.6, "balanced_accuracy": (2 / 3 + 1 / 2) / 2, "auroc": 4 / 6,
+        "auprc": (1 + 2 / 3 + 3 / 4) / 3, "sensitivity": 2 / 3, "specificity": 1 / 2, "f1": 2 / 3,
+        "brier": (0.01 + 0.25 + 0.36 + 0.36 + 0.01) / 5,
+        "log_loss": -np.log([0.9, 0.5, 0.4, 0.4, 0.9]).mean(),
+        "ece": (0.1 + 0.5 + 0.6 + 0.6 + 0.1) / 5,  # each image alone in its bin
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert found["at_validation_threshold"] == pytest.approx(
+        {"threshold": 0.4, "accuracy": 0.8, "sensitivity": 1.0, "specificity": 0.5}
+    )
+    assert {*found} == {*expected, "ci95", "at_validation_threshold"}
+
+
 def test_calibration_error_by_hand() -> None:
     sample = Scored(np.array([1, 0, 1, 1]), np.array([0.15, 0.15, 0.85, 0.95]), np.array(list("abcd")))
     assert scores.expected_calibration_error(sample) == pytest.approx((2 * 0.35 + 0.15 + 0.05) / 4)

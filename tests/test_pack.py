@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, program, with_path
 from drawn_films import chest, dicom, saved
 from PIL import Image
 
@@ -278,18 +277,9 @@ def test_two_folders_of_one_class_are_one_line(tmp_path: Path, capsys: pytest.Ca
     assert "two folders of one class" in run(capsys, tmp_path, "-o", tmp_path / "a.zip")[2]
 
 
+@pytest.mark.slow
 def test_an_interrupted_packing_leaves_nothing_and_a_killed_one_no_archive(films: Path, tmp_path: Path) -> None:
-    # Each film waits, so that the signal comes in the middle.
-    slow = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
-        "from cxr_distill.site import pack, pack_command\n"
-        "store = pack._store\n"
-        "pack._store = lambda *film: (time.sleep(0.1), store(*film))\n"
-        "sys.exit(pack_command.main(sys.argv[1:]))\n"
-    )
-    command = [sys.executable, "-c", slow, films / "labels.csv", "-o", tmp_path / "a.zip"]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command, variables = program("slow_pack", films / "labels.csv", "-o", tmp_path / "a.zip"), with_path("src")
     for sent, left in ((signal.SIGINT, 0), (signal.SIGKILL, 1)):
         process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True, start_new_session=True)
         while not list(tmp_path.glob(".a.zip*")) and process.poll() is None:
@@ -322,18 +312,15 @@ def test_films_that_vanish_while_they_are_packed_are_named_and_leave_no_archive(
 
 def in_little_space(folder: Path, kilobytes: int, *command: object) -> subprocess.CompletedProcess[str]:
     """The command, with `folder` on a disk of its own that is soon full; what is left there goes to `left`."""
-    script = (
-        f'mount -t tmpfs -o size={kilobytes}k tmpfs "{folder}" || exit 77; "$@"; status=$?; '
-        f'find "{folder}" -mindepth 1 | sed "s/^/left: /"; exit $status'
-    )
-    words = ["unshare", "--map-root-user", "--mount", "bash", "-c", script, "bash", *map(str, command)]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    result = subprocess.run(words, env=variables, capture_output=True, text=True)
+    words = ["bash", ROOT / "tests/programs/little_space.sh", folder, kilobytes, *command]
+    own_mounts = ["unshare", "--map-root-user", "--mount", *map(str, words)]
+    result = subprocess.run(own_mounts, env=with_path("src"), capture_output=True, text=True)
     if result.returncode in (1, 77) and ("unshare:" in result.stderr or "mount:" in result.stderr):
         pytest.skip("this system gives no mount to a user")
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a small disk for one process needs Linux")
 def test_a_full_disk_is_one_line_and_leaves_nothing(films: Path, released: dict[str, bytes], tmp_path: Path) -> None:
     small, model = tmp_path / "small", tmp_path / "model.onnx"

@@ -48,6 +48,8 @@ from cxr_distill.screen.session import load_model
 from cxr_distill.screen.site_file import Calibration, SiteFile
 from cxr_distill.screen.verdicts import UNLIKE_FILMS, Verdict, screen_files
 
+pytestmark = pytest.mark.page
+
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run", "--window-size=1180,1500",

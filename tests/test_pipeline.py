@@ -10,22 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import put_back, ran, run
+from conftest import edit, put_back, ran, run
 
-from demo.workspace import merge
+from cxr_distill.base.tables import read_csv
+from cxr_distill.evaluation.predictions import COLUMNS, scored_split
+from cxr_distill.evaluation.scores import threshold_for_sensitivity
 
 FILES = {path: f"models/{path}.safetensors" for path in ("teacher", "baseline", "distilled", "sets/blog_best")}
-
-
-def changed(folder: Path, **changes: object) -> None:
-    params = merge(yaml.safe_load((folder / "params.yaml").read_text()), changes)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
 
 
 @pytest.fixture
@@ -37,6 +28,7 @@ def repo(finished: Path) -> Path:
 
 def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> None:
     gathered = json.loads((repo / "reports/evaluation.json").read_text())
+    sensitivity = yaml.safe_load((repo / "params.yaml").read_text())["evaluate"]["sensitivity_target"]
     for name in ("teacher", "baseline", "distilled", "blog_best"):
         model, shown = gathered["models"][name], json.loads((repo / f"metrics/{name}.json").read_text())
         test, interval = model["test"], model["test"]["ci95"]["auroc"]
@@ -48,6 +40,11 @@ def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> N
             moved = {f"{key}_other_frame": full["frames"]["other_frame"][key]["value"] for key in of_moved}
             assert shown[split] == {key: full[key] for key in keys} | moved
         assert set(model["trained"]) == {"precision", "processor"}
+        val = scored_split(read_csv(repo / f"predictions/{name}.csv", COLUMNS), "val")
+        threshold = threshold_for_sensitivity(val, sensitivity)  # of validation patients, never of test
+        assert [model[split]["at_validation_threshold"]["threshold"] for split in ("validation", "test")] == [
+            threshold
+        ] * 2
     for name in ("gain", "gap"):
         shown = json.loads((repo / f"metrics/{name}.json").read_text())["test"]
         assert shown == {key: gathered["comparison"][name][key]["value"] for key in ("accuracy", "auroc")}
@@ -57,6 +54,7 @@ def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> N
     assert run(repo, "git", "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_another_alpha_runs_what_follows_distillation_alone_in_the_workspace_and_in_a_queue(repo: Path) -> None:
     output = run(repo, "dvc", "exp", "run", "-S", "distill.alpha=0.25")
     assert ran(output) == ["distill", "evaluate@distilled", "compare", "release"]
@@ -82,6 +80,7 @@ def test_another_alpha_runs_what_follows_distillation_alone_in_the_workspace_and
     assert (repo / FILES["distilled"]).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
     module = repo / "src/cxr_distill/evaluation/metrics.py"
     module.write_text(module.read_text().replace('"n": len(labels),', '"n": len(labels), "more": 1,'))
@@ -92,6 +91,7 @@ def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
     assert json.loads((repo / "evaluation/distilled.json").read_text())["test"]["more"] == 1
 
 
+@pytest.mark.slow
 def test_an_edited_sentence_of_the_model_card_runs_the_release_alone(repo: Path) -> None:
     edit(
         repo / "src/cxr_distill/release/templates/model_card.md.j2", "A small network that", "A very small network that"
@@ -100,6 +100,7 @@ def test_an_edited_sentence_of_the_model_card_runs_the_release_alone(repo: Path)
     assert "A very small network that" in (repo / "release/MODEL_CARD.md").read_text()
 
 
+@pytest.mark.slow
 def test_an_edited_student_does_not_run_the_teacher(repo: Path) -> None:
     before = (repo / FILES["baseline"]).read_bytes()
     edit(repo / "src/cxr_distill/nets/student/network.py", "manual_seed(params.seed)", "manual_seed(params.seed + 1)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_training import BALANCE, STUDENT, TRAIN, TRAINER, VAL, VIEWS, weights
+from small_training import BALANCE, STUDENT, TRAIN, TRAINER, VAL, VIEWS, weights
 
 from cxr_distill.nets.common import precision
 from cxr_distill.nets.common.layers import read_trained, write_weights

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_films import png_header
 from PIL import Image
 
 from cxr_distill.base.errors import CxrError
@@ -89,22 +89,12 @@ def test_wrong_counts_say_which_folder(phantoms: Path) -> None:
         read_archive(phantoms, PARAMS, more)
 
 
-def huge_png() -> bytes:
-    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
-    import zlib
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
-
-
 def test_all_unusable_files_are_named_in_one_error(phantoms: Path, tmp_path: Path) -> None:
     bad = {
         first(phantoms, "train/NORMAL", 5): b"",
         first(phantoms, "train/PNEUMONIA", 1): b"I am a text",
         first(phantoms, "train/PNEUMONIA", 2): jpeg()[:400],
-        first(phantoms, "test/NORMAL", 1): huge_png(),
+        first(phantoms, "test/NORMAL", 1): png_header(40_000, 40_000),
         first(phantoms, "test/PNEUMONIA", 1): b"GIF89a" + bytes(40),
     }
     with pytest.raises(CxrError) as error:

@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
-from drawn_films import chest
+from conftest import ROOT, program
+from drawn_films import chest, shrunk
 from PIL import Image
 from scipy.special import expit, logit
 from torch import nn
 
 from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
-from cxr_distill.films.pixels import squash
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.release.build import FP32, INT8, answer_all
 from cxr_distill.release.graph import Screener, to_onnx, with_facts
@@ -94,7 +93,7 @@ def test_damaged_facts_are_one_clear_error(change: dict) -> None:
 
 def test_strangers_are_refused_and_films_are_not(released: dict[str, bytes]) -> None:
     model = Model(released[FP32])
-    films = np.stack([_shrunk(chest(seed)) for seed in range(700, 720)])
+    films = np.stack([shrunk(chest(seed)) for seed in range(700, 720)])
     typical = answer_all(model, films).typicality >= model.facts.typicality_threshold
     assert typical.mean() >= 0.8
     strangers = draw_strangers(DRAWN | DRAWN_UNSEEN, count=4, size=32, seed=0)
@@ -129,6 +128,7 @@ def test_temperature_undoes_overconfidence_and_keeps_a_half() -> None:
     assert np.isfinite(fit_temperature(labels.astype(np.float64), labels))
 
 
+@pytest.mark.slow
 def test_the_wheel_screens_with_its_own_model(released: dict[str, bytes], tmp_path: Path) -> None:
     make_workspace(tmp_path / "repo", {})
     (tmp_path / "repo/release").mkdir()
@@ -146,8 +146,7 @@ def test_the_wheel_screens_with_its_own_model(released: dict[str, bytes], tmp_pa
     assert {name.split(">")[0] for name in required} == {"jinja2", "numpy", "onnxruntime", "pillow", "pydicom", "tqdm"}
     content.extractall(tmp_path / "installed")
     Image.fromarray(chest()).save(tmp_path / "film.png")
-    screen = "from cxr_distill.screen.command import main; sys.exit(main(sys.argv[1:]))"
-    result = run_installed(tmp_path, screen, "--json", "--no-refuse", "film.png")
+    result = run_installed(tmp_path, "main", "cxr_distill.screen.command", "--json", "--no-refuse", "film.png")
     assert result.returncode == 0 and 0 <= json.loads(result.stdout)["p_pneumonia"] <= 1
     needs_an_extra = "cxr_distill/site/picture.py"
     modules = [
@@ -160,22 +159,13 @@ def test_the_wheel_screens_with_its_own_model(released: dict[str, bytes], tmp_pa
         folder = tmp_path / ("NORMAL", "PNEUMONIA")[number % 2]
         folder.mkdir(exist_ok=True)
         Image.fromarray(chest(number)).save(folder / f"{number}.png")
-    evaluate = "from cxr_distill.site.command import main; sys.exit(main(sys.argv[1:]))"
-    result = run_installed(tmp_path, evaluate, ".", "-o", "evaluation")
+    result = run_installed(tmp_path, "main", "cxr_distill.site.command", ".", "-o", "evaluation")
     assert result.returncode == 0 and "For a picture: pip install" in result.stdout, result.stderr
     assert (tmp_path / "evaluation/report.md").exists() and not (tmp_path / "evaluation/evaluation.png").exists()
-    result = run_installed(tmp_path, f"import {', '.join(modules)}".replace(".__init__", ""))
+    result = run_installed(tmp_path, "import", *(module.removesuffix(".__init__") for module in modules))
     assert result.returncode == 0, result.stderr
 
 
-def run_installed(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python with the unpacked wheel in `folder`/installed, where only what it depends on can be imported."""
-    trained = ("torch", "torchvision", "lightning", "pandas", "scipy", "sklearn", "pydantic", "psutil", "safetensors",
-               "matplotlib")  # fmt: skip
-    hidden = f"import sys; sys.path.insert(0, 'installed'); sys.modules.update(dict.fromkeys({trained}))\n"
-    command = [sys.executable, "-c", hidden + code, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
-
-
-def _shrunk(grey: np.ndarray) -> np.ndarray:
-    return squash(Image.fromarray(grey), size=32)
+def run_installed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """tests/programs/installed.py with these words and the unpacked wheel in `folder`/installed."""
+    return subprocess.run(program("installed", *words), cwd=folder, capture_output=True, text=True, timeout=60)

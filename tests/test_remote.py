@@ -8,9 +8,10 @@ from secrets import token_hex
 
 import boto3
 import pytest
-from conftest import ran, run
+from conftest import program, ran, run
 from moto.server import ThreadedMotoServer
 
+pytestmark = pytest.mark.slow
 SECRET = token_hex()
 
 
@@ -56,5 +57,4 @@ def test_a_stranger_downloads_the_released_model_by_its_name(finished: Path, tmp
     run(clone, "git", "tag", "--annotate", "cxr-distill@v0.1.0", "--message", "release")
     run(elsewhere, "dvc", "artifacts", "get", str(clone), "cxr-distill")
     assert (elsewhere / "cxr-distill.onnx").read_bytes() == (finished / "release" / "cxr-distill.onnx").read_bytes()
-    show = "import dvc.api; print(dvc.api.artifacts_show('cxr-distill', version='v0.1.0', repo='../clone')['path'])"
-    assert "release/cxr-distill.onnx" in run(elsewhere, "python", "-c", show)
+    assert "release/cxr-distill.onnx" in run(elsewhere, *program("show_artifact", "../clone"))

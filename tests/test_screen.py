@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from conftest import ROOT
-from drawn_films import chest, containers, dicom, hostile, jpeg_dicom, saved
+from conftest import program, with_path
+from drawn_films import chest, containers, dicom, hostile, jpeg_dicom, saved, shrunk
 from PIL import Image
 
 from cxr_distill.films.formats import read_film
@@ -35,23 +35,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR DS")  # dra
 
 
 @pytest.fixture(scope="module")
-def model(released: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("release")
-    for name, content in released.items():
-        (folder / name).write_bytes(content)
-    return folder / FP32
-
-
-@pytest.fixture(scope="module")
 def film(released: dict[str, bytes]) -> np.ndarray:
     """A drawn chest that the model finds typical."""
     screen = Model(released[FP32])
     films = (chest(seed) for seed in range(500, 600))
     return next(f for f in films if screen(shrunk(f)[None]).typicality[0] > screen.facts.typicality_threshold + 0.1)
-
-
-def shrunk(grey: np.ndarray) -> np.ndarray:
-    return squash(Image.fromarray(grey), size=SIZE)
 
 
 def screen(model: Path, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[dict], str]:
@@ -347,7 +335,7 @@ def test_the_command_stops_quietly_when_its_reader_has_seen_enough(
     for number in range(300):
         (tmp_path / f"{number}.png").write_bytes(saved(film, "PNG"))
     command = f"{sys.executable} -m cxr_distill.screen.command --model {model} {tmp_path} | head -n 1"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+    environment = {**with_path("src"), "PYTHONUNBUFFERED": "1"}
     result = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
     assert len(result.stdout.splitlines()) == 1 and "Traceback" not in result.stderr
 
@@ -356,15 +344,8 @@ def test_screening_opens_no_connection_and_imports_nothing_that_only_training_ne
     model: Path, film: np.ndarray, tmp_path: Path
 ) -> None:
     (tmp_path / "film.dcm").write_bytes(dicom(film))
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
-        "sys.addaudithook(lambda event, _: event in ('socket.connect', 'socket.getaddrinfo') and sys.exit(event))\n"
-        "from cxr_distill.screen.command import main\n"
-        "main(['--no-refuse', '--heatmap', 'maps', '--model', sys.argv[1], 'film.dcm'])\n"
-        "print(*{name.split('.')[0] for name in sys.modules})"
-    )
-    command = [sys.executable, "-c", code, str(model)]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    command, env = program("screen_offline", model, "film.dcm"), with_path("src")
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True, timeout=60)
     line, modules = result.stdout.splitlines()
     assert ", P = " in line
     heavy = {"torch", "pandas", "scipy", "sklearn", "pydantic", "psutil", "safetensors", "onnx", "yaml", "matplotlib"}

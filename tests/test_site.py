@@ -18,7 +18,7 @@ from sklearn.metrics import brier_score_loss, precision_score
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation import metrics
 from cxr_distill.evaluation.scores import METRICS, Scored, threshold_for_sensitivity
-from cxr_distill.release.build import FP32, INT8
+from cxr_distill.release.build import INT8
 from cxr_distill.screen import command as screen_command
 from cxr_distill.screen.command import CANNOT_RUN
 from cxr_distill.screen.session import load_model
@@ -28,14 +28,6 @@ from cxr_distill.site.labels import read_labelled, with_headers
 from cxr_distill.site.operating_point import choose_threshold, cross_validated, fit_calibration
 
 FILMS = 80
-
-
-@pytest.fixture(scope="module")
-def model(released: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("release")
-    for name, content in released.items():
-        (folder / name).write_bytes(content)
-    return folder / FP32
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
+from drawn_films import chest, shrunk
 
 from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
@@ -25,12 +26,7 @@ PARAMS = parse(StudentParams, yaml.safe_load((ROOT / "params.yaml").read_text())
 
 @pytest.fixture(scope="module")
 def films() -> np.ndarray:
-    from drawn_films import chest
-    from PIL import Image
-
-    from cxr_distill.films.pixels import squash
-
-    return np.stack([squash(Image.fromarray(chest(seed)), size=96) for seed in range(12)])
+    return np.stack([shrunk(chest(seed), size=96) for seed in range(12)])
 
 
 def test_the_student_that_is_shipped_is_that_of_the_committed_run() -> None:

@@ -16,11 +16,11 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, put_back, ran, run
+from deps import files_of, loaded_sections, reached
 from PIL import Image
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
-from test_dag import files_of, loaded_sections, reached
-from test_training import STUDENT, TEACHER, TRAIN
+from small_training import OURS, STUDENT, TEACHER, TRAIN
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
@@ -68,7 +68,6 @@ from cxr_distill.study.checks.shortcuts import oriented_gradients, thumbnails
 from cxr_distill.study.params import read_study
 from cxr_distill.study.plan.matrix import Main, Student, WholeImages, by_seed, cells_of
 
-OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")
 PIPELINE = yaml.safe_load((ROOT / "study/dvc.yaml").read_text())["stages"]
 
 
@@ -395,6 +394,7 @@ def check_difference(change: dict[str, Any], one: dict[str, Any], other: dict[st
             assert change[place][metric]["low"] <= change[place][metric]["high"]
 
 
+@pytest.mark.slow
 def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path) -> None:
     figures = json.loads((repo / "study/results.json").read_text())
     assert all(np.isfinite(leaf) for leaf in leaves(figures) if isinstance(leaf, int | float))
@@ -453,6 +453,7 @@ def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path)
     assert "up to date" in run(repo / "study", "dvc", "repro", "--dry", "--allow-missing")
 
 
+@pytest.mark.slow
 def test_the_few_figures_that_dvc_compares_are_those_of_the_main_student(repo: Path) -> None:
     figures, shown = (json.loads((repo / f"study/{name}.json").read_text()) for name in ("results", "metrics"))
     student = figures["size"]["students"]["residual_10k"]["by_teacher"]["lungs"]
@@ -476,6 +477,7 @@ def test_the_few_figures_that_dvc_compares_are_those_of_the_main_student(repo: P
     assert shown["teacher"]["auroc"] == json.loads((repo / "evaluation/teacher.json").read_text())["test"]["auroc"]
 
 
+@pytest.mark.slow
 def test_the_reports_say_that_they_are_synthetic_and_open_offline(repo: Path) -> None:
     page, report = ((repo / f"study/reports/study.{kind}").read_text() for kind in ("html", "md"))
     assert "SYNTHETIC" in page and report.startswith("# SYNTHETIC") and "## In short" in report
@@ -504,6 +506,7 @@ def test_the_reports_say_that_they_are_synthetic_and_open_offline(repo: Path) ->
     assert tracked == made | given | {"dvc.lock"}
 
 
+@pytest.mark.slow
 def test_the_report_leads_with_what_the_intervals_allow_and_shows_latency_where_it_was_measured(repo: Path) -> None:
     figures = json.loads((repo / "study/results.json").read_text())
     for place in ("test", "test_other_frame", "validation_other_frame"):
@@ -532,12 +535,14 @@ def test_the_committed_baseline_is_tuned_on_as_many_settings_as_distillation_and
     assert tuning["chosen"] == tuning["best"] and figures["student"] in tuning["students"]
 
 
+@pytest.mark.slow
 def test_the_pipeline_knows_nothing_of_the_study(repo: Path) -> None:
     assert ran(run(repo, "dvc", "repro", "-P")) == []
     for command in (("stage", "list", "--name-only"), ("dag",), ("metrics", "show")):
         assert "study" not in run(repo, "dvc", *command)
 
 
+@pytest.mark.slow
 def test_compiled_files_make_no_stage_stale_and_changed_code_does(repo: Path) -> None:
     compiled = repo / "src/cxr_distill/base/__pycache__/errors.cpython.pyc"
     compiled.parent.mkdir(exist_ok=True)
@@ -557,6 +562,7 @@ def test_compiled_files_make_no_stage_stale_and_changed_code_does(repo: Path) ->
         run(repo, "git", "checkout", "-q", edited)
 
 
+@pytest.mark.slow
 def test_deleted_outputs_come_back_from_the_store_and_one_changed_cell_costs_one(repo: Path) -> None:
     study, before = repo / "study", (repo / "study/dvc.lock").read_text()
     shutil.rmtree(study / "cells")
@@ -575,6 +581,7 @@ def test_deleted_outputs_come_back_from_the_store_and_one_changed_cell_costs_one
     params.write_text(text)
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_is_one_line_and_nothing_is_trained_or_lost(repo: Path) -> None:
     params, store = repo / "study/params.yaml", repo.parent / "store"
     text, kept, cells = params.read_text(), names_in(store), names_in(repo / "study/cells")

@@ -1,9 +1,7 @@
 """Teacher and student must see the same pixels, and a run must be repeatable to the byte."""
 
 import ctypes
-import os
 import subprocess
-import sys
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -13,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from conftest import ROOT, program, with_path
 from safetensors.torch import load_file
+from small_training import BALANCE, FIT, STUDENT, TEACHER, TRAIN, TRAINER, VAL, VIEWS, long_run, weights
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -26,14 +25,13 @@ from cxr_distill.distill.params import DistillParams
 from cxr_distill.distill.targets import read_soft_targets, target_key, write_soft_targets
 from cxr_distill.distill.task import DistillationTask
 from cxr_distill.nets.common.batchnorm import estimate_batchnorm
-from cxr_distill.nets.common.layers import count_parameters, load_weights, write_weights
+from cxr_distill.nets.common.layers import OperatingPoint, count_parameters, load_weights, write_weights
 from cxr_distill.nets.common.logits import predict_logits
-from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.nets.common.params import ViewParams
 from cxr_distill.nets.common.views import apply_view, draw_view, gain_octaves, octaves, stretch, to_input
 from cxr_distill.nets.student.network import MAX_STUDENT_PARAMETERS, build_student
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
-from cxr_distill.nets.teacher.params import TeacherParams
 from cxr_distill.nets.teacher.soft_targets import make_soft_targets
 from cxr_distill.training.data import Images, ViewData
 from cxr_distill.training.film_quality import film_quality, overlap_weights
@@ -41,35 +39,6 @@ from cxr_distill.training.loop import fit
 from cxr_distill.training.operating_point import balanced_weights, screening_losses, set_operating_point
 from cxr_distill.training.sampling import balanced_order
 from cxr_distill.training.task import CrossEntropyTask
-
-FIT = {
-    "epochs": 2,
-    "batch_size": 8,
-    "learning_rate": 0.002,
-    "weight_decay": 0.05,
-    "label_smoothing": 0.0,
-    "keep": "last",
-    "seed": 0,
-}
-STUDENT = StudentParams(**FIT, arch="plain", channels=[4, 8, 8])
-TEACHER = TeacherParams(**FIT, arch="resnet18", sees="film", image_size=32, pretrained=False)
-VIEWS = ViewParams(
-    seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
-    gamma=0.2, detail=0.3, erase=0.2, frame=0.5,
-)  # fmt: skip
-BALANCE = BalanceParams(classes=True, batchnorm="images", film_quality=0.5, widths=[0.85, 1.0, 1.3], frames=1)
-TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
-
-
-def images(count: int, seed: int) -> Images:
-    random = np.random.default_rng(seed)
-    labels = np.arange(count, dtype=np.uint8) % 3
-    pixels = random.integers(0, 120, (count, 24, 24), dtype=np.uint8)
-    pixels[labels > 0, 8:16, 8:16] += 100
-    return Images(pixels, labels)
-
-
-TRAIN, VAL = images(48, 0), images(24, 1)
 
 
 def test_committed_student_fits_the_budget() -> None:
@@ -137,6 +106,15 @@ def test_a_view_without_any_change_is_the_image() -> None:
     pixels = torch.from_numpy(TRAIN.pixels)
     view = draw_view(len(pixels), ViewParams(seed=0, **still), number=0)
     assert torch.allclose(apply_view(pixels, view), to_input(pixels), atol=2e-4)
+
+
+def test_a_view_shows_the_films_edge_and_nothing_else_where_the_film_ends() -> None:
+    # Black there would tell a network how far a film was moved or squeezed.
+    grey = torch.full((48, 24, 24), 200, dtype=torch.uint8)
+    shape = {"rotation_degrees": 30, "translation": 0.3, "scale": 0.4, "aspect": 0.4, "flip": 0.5}
+    others = {name: 0.0 for name in VIEWS.model_dump() if name not in shape}
+    view = draw_view(48, ViewParams(**{**others, **shape, "seed": 0}), number=0)
+    assert torch.allclose(apply_view(grey, view), to_input(grey), atol=1e-3)
 
 
 def test_an_epoch_shows_as_many_normal_as_pneumonia_images_each_once() -> None:
@@ -217,6 +195,16 @@ def test_the_operating_point_undoes_a_bias_and_is_kept_with_the_weights(tmp_path
     assert np.array_equal(predict_logits(again, VAL.pixels), predict_logits(net, VAL.pixels))
 
 
+def test_where_films_tell_nothing_the_operating_point_is_a_half_however_many_are_sick() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(24 * 24, 3), OperatingPoint())
+    nn.init.zeros_(net[1].weight)
+    for sick in (12, 36):
+        labels = (torch.arange(48) < sick).long()
+        set_operating_point(net, torch.from_numpy(TRAIN.pixels), labels, widths=[1.0])
+        normal = net(torch.zeros(1, 24, 24)).detach().softmax(dim=1)[0, 0]
+        assert float(normal) == pytest.approx(0.5, abs=1e-4)
+
+
 def test_batchnorm_takes_the_statistics_of_balanced_training_images() -> None:
     pixels, labels = torch.from_numpy(TRAIN.pixels), torch.from_numpy(TRAIN.labels).long()
     net = nn.Sequential(nn.BatchNorm2d(1)).eval()
@@ -236,10 +224,6 @@ def test_batchnorm_of_a_trained_network_is_that_of_images_or_of_views(source: st
     rows = balanced_order(torch.from_numpy(TRAIN.labels), seed=0, epoch=0)
     estimate_batchnorm(net, torch.from_numpy(TRAIN.pixels), rows)
     assert torch.equal(kept, net[2].running_mean) == (source == "images")
-
-
-def weights(net: nn.Module) -> bytes:
-    return b"".join(tensor.numpy().tobytes() for tensor in net.state_dict().values())
 
 
 def test_film_view_and_soft_target_of_a_batch_belong_together() -> None:
@@ -303,26 +287,33 @@ def test_the_last_epoch_or_the_one_with_the_least_validation_loss_is_kept() -> N
     assert losses == pytest.approx({"last": history.iloc[-1], "best": history.min()}, abs=1e-4)
 
 
-def long_run(folder: Path, learning_rate: float = 0.002) -> bytes:
-    """Distils for eight epochs, going on from what is in `folder`; weights and history as bytes."""
-    params = STUDENT.model_copy(update={"epochs": 8, "learning_rate": learning_rate})
-    net, many = build_student(params), images(480, 0)
-    targets = np.random.default_rng(2).normal(size=(2, 480, 3)).astype(np.float32)
-    task = DistillationTask(net, params, DistillParams(alpha=0.5, temperature=2, loss="hinton"))
-    history = fit(task, many, VAL, VIEWS, BALANCE, TRAINER, view_count=2, teacher=targets, resume=folder)
-    return weights(net) + history.to_csv().encode()
+def test_an_interrupted_run_goes_on_from_its_last_epoch_and_ends_in_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, begun = long_run(tmp_path / "whole"), []
+
+    def interrupted(task: DistillationTask) -> None:
+        begun.append(task.current_epoch)
+        if begun == [0, 1, 2, 3]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(DistillationTask, "on_train_epoch_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        long_run(tmp_path / "stopped")
+    assert long_run(tmp_path / "stopped") == whole
+    assert begun == [0, 1, 2, 3, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole = long_run(tmp_path / "whole")
     killed = tmp_path / "killed"
     result = tmp_path / "result"
-    code = "import conftest; from test_training import *; Path(sys.argv[2]).write_bytes(long_run(Path(sys.argv[1])))"
-    command = [sys.executable, "-c", code, str(killed), str(result)]
+    command, env = program("long_run", killed, result), with_path("src", "tests")
     for epochs in (1, 3):
-        process = subprocess.Popen(command, cwd=Path(__file__).parent)
+        process = subprocess.Popen(command, env=env)
         written, last = 0, None
         while written < epochs and process.poll() is None:
             times = [file.stat().st_mtime_ns for file in killed.glob("*.ckpt")]
@@ -332,7 +323,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(
         process.kill()
         assert process.wait() != 0
     capfd.readouterr()
-    subprocess.run(command, cwd=Path(__file__).parent, check=True)
+    subprocess.run(command, env=env, check=True)
     assert result.read_bytes() == whole
     output = "".join(capfd.readouterr())
     assert "Epoch 7" in output and "Epoch 0" not in output
@@ -376,27 +367,12 @@ def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_refused(tmp_path
         load_weights(other, path)
 
 
-FAULTS = """
-import resource, sys
-import torch
-from cxr_distill.training.loop import set_allocator
-set_allocator(low_memory=sys.argv[1] == "low")
-def step():
-    [torch.ones(9 << 18) for _ in range(4)]
-step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="for glibc")
 def test_freed_buffers_are_there_for_the_next_step_unless_memory_is_to_be_low() -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     faults = []
     for how in ("fast", "low"):
-        ended = subprocess.run([sys.executable, "-c", FAULTS, how], env=env, capture_output=True, text=True)
+        ended = subprocess.run(program("page_faults", how), env=with_path("src"), capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
         faults.append(int(ended.stdout))
     assert faults[1] > 10 * faults[0]
@@ -417,31 +393,14 @@ def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path: Path) -> None:
     assert read_tensors(files[0])[1] == {"a": "1", "b": "2", "c": "3", "d": "4"}
 
 
-PROCESSES = """
-import sys
-import conftest
-from test_training import *
-from cxr_distill.nets.common.layers import OperatingPoint, Standardise
-
-torch.set_num_threads(1)
-torch.manual_seed(0)
-parts = [Standardise(), nn.Conv2d(1, 8, 5, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(800, 3), OperatingPoint()]
-net = nn.Sequential(*parts)
-trainer = TRAINER.model_copy(update={"devices": int(sys.argv[1]), "strategy": "auto" if sys.argv[1] == "1" else "ddp"})
-history = fit(CrossEntropyTask(net, STUDENT), TRAIN, VAL, VIEWS, BALANCE, trainer, view_count=2)
-write_weights(net, Path(sys.argv[2]))
-"""
-
-
+@pytest.mark.slow
 def test_two_processes_train_as_one_does_with_the_same_batch(tmp_path: Path) -> None:
     # Without BatchNorm, which would see other groups of images.
-    script = tmp_path / "script.py"
-    script.write_text(PROCESSES)
     results = []
     for processes in ("1", "2"):
         out = tmp_path / processes
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-        ended = subprocess.run([sys.executable, script, processes, out], env=env, capture_output=True, text=True)
+        command, env = program("processes", processes, out), with_path("src", "tests")
+        ended = subprocess.run(command, env=env, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
         results.append(load_file(out))
     for one, two in zip(*(result.values() for result in results), strict=True):
