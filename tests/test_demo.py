@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ONE_SET, ROOT, change_tiny, demo, edit, make_newcomer, newcomer, put_back, ran
+from conftest import ONE_SET, ROOT, change_tiny, demo, edit, make_newcomer, newcomer, program, put_back, ran
 
 from cxr_distill.release.build import FP32, INT8
 from demo.__main__ import COLUMNS, reason
@@ -157,19 +158,25 @@ def test_a_demo_that_stopped_goes_on(own: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_ends_in_one_line_and_leaves_nothing_running(own: Path) -> None:
     change_tiny(own, merge(ONE_SET, {"student": {"epochs": 500}}))
-    said, env = own.parent / "said.txt", {"HOME": str(own.parent / "home"), "PATH": os.environ["PATH"]}
+    said, log = own.parent / "said.txt", own / ".demo/demo.log"
+    log.unlink()
+    env = {"HOME": str(own.parent / "home"), "PATH": os.environ["PATH"]}
     with said.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "demo", "tiny"], cwd=own, env=env, stdout=file, stderr=file, start_new_session=True
+            program("demo_in_front"), cwd=own, env=env, stdout=file, stderr=file, start_new_session=True
         )
-        while "Epoch 1" not in (own / ".demo/demo.log").read_text(errors="replace") and process.poll() is None:
+    try:
+        while not (log.exists() and b"Epoch 1" in log.read_bytes()) and process.poll() is None:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         assert process.wait(60) == 130
+        with pytest.raises(ProcessLookupError):  # nobody of that session is left
+            os.killpg(process.pid, 0)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     last = said.read_text().splitlines()[-2:]
     assert last[0].endswith("  stopped") and last[1] == "error: interrupted; the same command goes on"
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
     change_tiny(own, ONE_SET)
     demo(own)
 
