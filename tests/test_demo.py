@@ -178,7 +178,6 @@ def test_ctrl_c_ends_in_one_line_and_leaves_nothing_running(own: Path) -> None:
     last = said.read_text().splitlines()[-2:]
     assert last[0].endswith("  stopped") and last[1] == "error: interrupted; the same command goes on"
     change_tiny(own, ONE_SET)
-    demo(own)
 
 
 @pytest.mark.slow
