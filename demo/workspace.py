@@ -99,7 +99,8 @@ def _put(params: Any, changed: Mapping[str, Any]) -> None:
     for key, value in changed.items():
         old = params.get(key)
         if value is None:
-            del params[key]
+            if key in params:  # else it is left out already
+                del params[key]
         elif isinstance(old, dict) and isinstance(value, Mapping):
             _put(old, value)
             if not old:
