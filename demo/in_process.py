@@ -13,7 +13,7 @@ from unittest.mock import patch
 from demo.workspace import Stage, stages_of
 
 
-def run_stages(folder: Path, *, wanted: Callable[[Stage], bool] = lambda stage: True) -> None:
+def run_stages(folder: Path, *, wanted: Callable[[Stage], bool]) -> None:
     """Call `main()` of every wanted stage of the workspace `folder`, with the code of this checkout."""
     for stage in filter(wanted, stages_of(folder)):
         module, *words = stage.command.removeprefix("python -m ").split()

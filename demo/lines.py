@@ -51,15 +51,15 @@ class Lines:
         print(f"{number} {name:<{self._width}}{self._descriptions.get(name, ''):<58}", end="", flush=True)
 
 
-def run_dvc(folder: Path, log: Path, *words: str, show_all: bool = False) -> str | None:
-    """Run `dvc repro WORDS` in the workspace `folder`; None, or the last lines of what failed.
+def run_dvc(folder: Path, log: Path, *, show_all: bool) -> str | None:
+    """Run `dvc repro` in the workspace `folder`; None, or the last lines of what failed.
 
     On stdout one line a stage; `show_all`: everything as it comes. `log` has everything. After Ctrl-C, DVC has ended
     before KeyboardInterrupt leaves this function.
     """
     lines = Lines({stage.name: stage.description for stage in stages_of(folder)})
     process = subprocess.Popen(
-        ["dvc", "repro", *words], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ["dvc", "repro"], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.stdout is not None
     said: list[str] = []

@@ -1,6 +1,6 @@
 """Does the demo teach on other synthetic films? `python -m demo.seeds 10 11 12 13`: a table, one row a seed.
 
-Each seed draws its own films; all else is as in demo/demo.yaml. No DVC, no param sets, no release.
+Each seed draws its own films; all else is as in demo/demo.yaml. No DVC, no release.
 """
 
 from __future__ import annotations
@@ -14,21 +14,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-
 import stages  # noqa: F401  # by which cxr_distill is found
 from demo.in_process import run_stages
-from demo.workspace import ROOT, changes, make_workspace, merge
+from demo.workspace import changes, make_workspace, merge
 
 HEAD = "| seed | teacher | baseline | distilled | distilled minus baseline | distilled minus teacher |"
 
 
-def score(seed: int, changed: Mapping[str, Any]) -> dict[str, Any]:
-    """reports/evaluation.json of the demo on the films of `seed`, with `changed` on top of demo/demo.yaml."""
-    sets = dict.fromkeys(yaml.safe_load((ROOT / "params.yaml").read_text())["param_sets"])
-    own = {"data": {"phantom": {"seed": seed}}, "param_sets": sets}
+def score(seed: int) -> dict[str, Any]:
+    """reports/evaluation.json of the demo on the films of `seed`."""
     with TemporaryDirectory() as folder:
-        make_workspace(Path(folder), merge(merge(changes("demo"), changed), own))
+        make_workspace(Path(folder), merge(changes("demo"), {"data": {"phantom": {"seed": seed}}}))
         run_stages(Path(folder), wanted=lambda stage: stage.name != "release")
         evaluation: dict[str, Any] = json.loads((Path(folder) / "reports/evaluation.json").read_text())
         return evaluation
@@ -52,7 +48,7 @@ def main(*seeds: str) -> int:
     for seed in map(int, seeds):
         begun = time.monotonic()
         with redirect_stdout(sys.stderr):  # what the stages say
-            rows.append(row(seed, score(seed, {})))
+            rows.append(row(seed, score(seed)))
         print(f"seed {seed}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     print("\n".join([HEAD, "|---" * 6 + "|", *rows]))
     return 0
