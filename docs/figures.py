@@ -15,9 +15,9 @@ METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "sensitivity": "sensitivity
 WHO = {"alone": "no teacher", "films": "teacher sees films", "lungs": "teacher sees lungs"}
 """Who taught a student, as in study/results.json -> in words."""
 PLACES = {
-    "test_other_frame": "test films in the other frame",
+    "test_reframed": "test films in the other frame",
     "test": "test films as they are",
-    "validation_other_frame": "validation films in the other frame",
+    "validation_reframed": "validation films in the other frame",
 }
 
 ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
@@ -82,8 +82,8 @@ def answer(study: Results, checked: Results) -> str:
         f"The distilled student has {student['parameters']:,} parameters, {times:.0f} times fewer than its teacher, "
         f"and {checked['int8']['megabytes']:.2f} MB in int8. On the {study['n']} films of the official test split it "
         f"has AUROC {interval(taught['test']['auroc'])} and accuracy {interval(taught['test']['accuracy'])}; in the "
-        f"other frame {interval(taught['test_other_frame']['auroc'])} and "
-        f"{interval(taught['test_other_frame']['accuracy'])}."
+        f"other frame {interval(taught['test_reframed']['auroc'])} and "
+        f"{interval(taught['test_reframed']['accuracy'])}."
     )
     return "\n\n".join([lead, differences, size])
 
@@ -157,7 +157,7 @@ def seeds_table(study: Results) -> str:
 
 
 def _scores(figures: Results) -> list[str]:
-    places = ("test", "test_other_frame")
+    places = ("test", "test_reframed")
     return [interval(figures[place][metric]) for place in places for metric in ("accuracy", "auroc")]
 
 
@@ -194,7 +194,7 @@ def study_answers(study: Results) -> str:
     without, within = shortcuts["without_a_network"], shortcuts["auroc_within_strata"]
     return "\n".join(
         [
-            _where(study, "test_other_frame"),
+            _where(study, "test_reframed"),
             f"- **How small?** On validation films in the other frame, {smallest['parameters']:,} parameters are "
             "enough. This is the smallest student whose mean AUROC lies within or above the 95% interval of the best.",
             *_films(study),
@@ -216,7 +216,7 @@ def study_answers(study: Results) -> str:
 def _films(study: Results) -> list[str]:
     """A bullet on what a teacher of lungs adds to one of films, if any student has both."""
     found = [
-        f"`{name}` {signed(pairs['lungs_minus_films']['test_other_frame']['auroc'])}"
+        f"`{name}` {signed(pairs['lungs_minus_films']['test_reframed']['auroc'])}"
         for name, pairs in study["size"]["differences"].items()
         if "lungs_minus_films" in pairs
     ]
@@ -228,18 +228,15 @@ def _labels(study: Results) -> str:
     """A bullet on what a teacher and films without a label add where only a share of the patients is labelled."""
     few = {percent: each for percent, each in study["labels"]["shares"].items() if each["share"] < 1}
     parts = [
-        f"with labels for {percent}% of the patients, by "
-        f"{signed(each['taught_minus_alone']['test_other_frame']['auroc'])}"
+        f"with labels for {percent}% of the patients, by {signed(each['taught_minus_alone']['test_reframed']['auroc'])}"
         for percent, each in few.items()
     ]
     return f"- **Few labels:** a teacher and films without a label change AUROC in the other frame, {'; '.join(parts)}."
 
 
 def _views(study: Results) -> str:
-    gain = {
-        key: study["regime"][key]["taught_minus_alone"]["test_other_frame"]["auroc"] for key in ("no_views", "views")
-    }
-    alone = study["regime"]["views_minus_no_views"]["alone"]["test_other_frame"]["auroc"]
+    gain = {key: study["regime"][key]["taught_minus_alone"]["test_reframed"]["auroc"] for key in ("no_views", "views")}
+    alone = study["regime"]["views_minus_no_views"]["alone"]["test_reframed"]["auroc"]
     return (
         f"- **Views:** without them, as in the blog post, a teacher changes AUROC in the other frame by "
         f"{signed(gain['no_views'])}; with them by {signed(gain['views'])}. Views change the student alone by "
@@ -256,7 +253,7 @@ def _points(difference: Results) -> str:
 def at_site(study: Results) -> str:
     """What films of one's own add: the release as it is, and students from random weights and from it."""
     site, starts = study["site"], {"nothing": "random weights", "release": "the release"}
-    columns = (("held_out", "auroc"), ("held_out", "accuracy"), ("held_out_other_frame", "auroc"))
+    columns = (("held_out", "auroc"), ("held_out", "accuracy"), ("held_out_reframed", "auroc"))
     rows = [["none", "the release as it is", *(interval(site["release"][place][metric]) for place, metric in columns)]]
     for each in site["sizes"].values():
         for start, words in starts.items():
@@ -294,7 +291,7 @@ def _listed(words: Sequence[str]) -> str:
 def reads(evaluation: Results) -> str:
     """AUROC on validation films as they are and changed: what the networks of the pipeline read."""
     changes = {
-        "other_frame": "other frame",
+        "reframed": "other frame",
         "mean_frame": "mean frame",
         "lungs_greyed": "lungs greyed out",
         "lungs_only": "lungs only",

@@ -7,7 +7,8 @@ import yaml
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.params import EvaluateParams
-from stages import load_params, run, synthetic_data
+from stages.params import load_params, synthetic_data
+from stages.running import run
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.geometry import box_share
     from cxr_distill.evaluation.metrics import confusion_rows, reliability
-    from cxr_distill.evaluation.predictions import COLUMNS, OTHER_FRAME, scored_split
+    from cxr_distill.evaluation.predictions import COLUMNS, REFRAMED, scored_split
     from cxr_distill.report.comparison import comparison_picture, comparison_report
     from cxr_distill.report.curves import precision_recall_curves, roc_curves
     from cxr_distill.report.differences import (
@@ -39,8 +40,8 @@ def main() -> None:
         raise CxrError(f"files of models that params.yaml does not name; delete {', '.join(stray)}")
     tables = {name: read_csv(Path(f"predictions/{name}.csv"), COLUMNS) for name in names}
     models = {name: scored_split(table, "test") for name, table in tables.items()}
-    other_frame = {name: scored_split(tables[name], "test", OTHER_FRAME) for name in MODELS}
-    compared = differences(models, other_frame, resamples=params.bootstrap_resamples, seed=params.seed)
+    reframed = {name: scored_split(tables[name], "test", REFRAMED) for name in MODELS}
+    compared = differences(models, reframed, resamples=params.bootstrap_resamples, seed=params.seed)
     films = {split: read_tensors(Path(f"data/film/{split}.safetensors"))[0] for split in ("train", "val", "test")}
     compared["boxes_only"] = boxes_only(films)
     compared["box_share"] = {name: box_share(films[split]["boxes"]) for name, split in SPLITS.items()}

@@ -4,7 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from cxr_distill.nets.teacher.params import TeacherParams
-from stages import load_params, run
+from stages.params import load_params
+from stages.running import run
 
 ARCHIVE = Path("data/raw/chest-xray-pneumonia.zip")
 

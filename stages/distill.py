@@ -6,7 +6,9 @@ from pathlib import Path
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.nets.common.params import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
 from cxr_distill.nets.student.params import StudentParams
-from stages import load_params, note_finished, resume_folder, run, start_of_students
+from stages.params import load_params, start_of_students
+from stages.resuming import note_finished, resume_folder
+from stages.running import run
 
 TRAIN = Path("data/film/train.safetensors")
 SOFT_TARGETS = Path("data/soft_targets.safetensors")

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from cxr_distill.data.source import DataParams
-from stages import load_params, run
+from stages.params import load_params
+from stages.running import run
 
 ARCHIVE = Path("data/raw/chest-xray-pneumonia.zip")
 

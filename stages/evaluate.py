@@ -7,7 +7,8 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from stages import load_params, run
+from stages.params import load_params
+from stages.running import run
 
 PREDICTIONS = Path("predictions")
 
@@ -62,10 +63,10 @@ def main() -> None:
                 maps = enlarged(activation_maps(net, images[split])[0], images[split].shape[-1])
                 activation[split] = {"activation_in_lungs": bootstrap.rounded(share_in_lungs(maps, tensors["boxes"]))}
         # Lungs that are cut out of a film are the same in whatever frame the film is.
-        other_frame = changed.get("other_frame", logits)
-        table = predictions_table(index, split=split, labels=labels, logits=logits, other_frame=other_frame)
+        reframed = changed.get("reframed", logits)
+        table = predictions_table(index, split=split, labels=labels, logits=logits, reframed=reframed)
         tables.append(table)
-        variants_of[split] = {"other_frame": other_frame, **changed}
+        variants_of[split] = {"reframed": reframed, **changed}
     predictions = pd.concat(tables)
     val, test = scored_split(predictions, "val"), scored_split(predictions, "test")
     threshold = scores.threshold_for_sensitivity(val, params.sensitivity_target)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from cxr_distill.lungs.params import LungParams
 from cxr_distill.nets.common.params import ViewParams
-from stages import load_params, run
+from stages.params import load_params
+from stages.running import run
 
 ARCHIVE = Path("data/raw/chest-xray-pneumonia.zip")
 SPLITS = ("train", "val", "test")

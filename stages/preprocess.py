@@ -4,7 +4,8 @@ from pathlib import Path
 
 from cxr_distill.data.preprocess_params import PreprocessParams
 from cxr_distill.data.source import DataParams
-from stages import load_params, run
+from stages.params import load_params
+from stages.running import run
 
 
 def main() -> None:

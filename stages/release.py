@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.release.params import ReleaseParams
-from stages import load_params, run, synthetic_data
+from stages.params import load_params, synthetic_data
+from stages.running import run
 
 WEIGHTS = Path("models/distilled.safetensors")
 RELEASE = Path("release")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from cxr_distill.nets.common.params import SoftTargetParams, TrainerParams, ViewParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from stages import load_params, run, start_of_students
+from stages.params import load_params, start_of_students
+from stages.running import run
 
 TEACHER = Path("models/teacher.safetensors")
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from cxr_distill.nets.common.params import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
 from cxr_distill.nets.student.params import StudentParams
-from stages import load_params, note_finished, resume_folder, run, start_of_students
+from stages.params import load_params, start_of_students
+from stages.resuming import note_finished, resume_folder
+from stages.running import run
 
 WEIGHTS = Path("models/baseline.safetensors")
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from stages import load_params, note_finished, resume_folder, run
+from stages.params import load_params
+from stages.resuming import note_finished, resume_folder
+from stages.running import run
 
 WEIGHTS = Path("models/teacher.safetensors")
 

@@ -6,8 +6,8 @@ import ast
 
 from conftest import ROOT
 
-from cxr_distill.study.cells import imports
-from stages import STARTS
+from stages.params import STARTS
+from study.cells import imports
 
 CHOICES = {"data.source": ("kaggle", "phantom", "films"), "start": STARTS}  # parameters that name a module
 

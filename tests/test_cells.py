@@ -35,20 +35,20 @@ from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
 from cxr_distill.nets.teacher.params import TeacherParams
-from cxr_distill.study.cells import cluster, keys
-from cxr_distill.study.cells.cluster import Input, Inputs, input_of, keys_of, train_cells
-from cxr_distill.study.cells.keys import cell_key, code_hash, environment
-from cxr_distill.study.cells.network import pooled, seen, train_alone
-from cxr_distill.study.cells.store import default_store, open_store, read_cell, write_folder
-from cxr_distill.study.cells.taught import collapse, train_taught
-from cxr_distill.study.cells.teacher import by_mode, train_teacher
-from cxr_distill.study.params import Study, read_study
-from cxr_distill.study.plan.jobs import LONGEST, Base, jobs_of, no_views
-from cxr_distill.study.plan.labels import labelled_films
-from cxr_distill.study.plan.matrix import Main, Student, Teacher, by_seed, cells_of, main_student
-from cxr_distill.study.plan.settings import Job, StudentSetting, TeacherSetting
-from cxr_distill.study.plan.site import SiteRows, in_order, site_rows
 from cxr_distill.training.data import Images
+from study.cells import cluster, keys
+from study.cells.cluster import Input, Inputs, input_of, keys_of, train_cells
+from study.cells.distilled import collapse, train_distilled
+from study.cells.keys import cell_key, code_hash, environment
+from study.cells.network import pooled, seen, train_baseline
+from study.cells.store import default_store, open_store, read_cell, write_folder
+from study.cells.teacher import by_mode, train_teacher
+from study.params import Study, read_study
+from study.plan.jobs import LONGEST, Base, jobs_of, no_views
+from study.plan.labels import labelled_films
+from study.plan.matrix import Main, Student, Teacher, by_seed, cells_of, main_student
+from study.plan.settings import Job, StudentSetting, TeacherSetting
+from study.plan.site import SiteRows, in_order, site_rows
 
 MAIN = Main(STUDENT, "lungs", OURS)
 BASE = Base(
@@ -93,9 +93,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
     """One cell of every kind, teachers with their students."""
     study = asked(tmp_path_factory.mktemp("asked"))
     every = jobs_of(cells_of(study, MAIN), study, BASE)
-    names = ("size_small_alone_1", "size_small_films_0", "size_small_lungs_0", "labels_50_alone_0",
-             "labels_50_taught_0", "regime_taught_0", "blog_high_train", "teacher_films", "teacher_labels_50",
-             "teacher_whole", "site_release", "site_20_nothing_0", "site_20_release_0")  # fmt: skip
+    names = ("size_small_baseline_1", "size_small_film_0", "size_small_lungs_0", "labels_50_baseline_0",
+             "labels_50_distilled_0", "regime_distilled_0", "blog_high_train", "teacher_film", "teacher_labels_50",
+             "teacher_whole", "site_release", "site_20_random_0", "site_20_release_0")  # fmt: skip
     return {name: every[name] for name in names}
 
 
@@ -200,11 +200,11 @@ def test_one_changed_cell_trains_one_and_a_damaged_file_is_trained_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
-    name = "size_small_alone_1"
+    name = "size_small_baseline_1"
     train_cells({**jobs, name: slower(jobs[name], 1e-4)}, inputs, tmp_path, scheduler=running.address)
     assert "cells: 12 of 13 are in" in capsys.readouterr().out
     where = keys_of(jobs, inputs, environment())
-    damaged, cut = (tmp_path / f"{where[name]}.safetensors" for name in ("blog_high_train", "regime_taught_0"))
+    damaged, cut = (tmp_path / f"{where[name]}.safetensors" for name in ("blog_high_train", "regime_distilled_0"))
     damaged.write_bytes(damaged.read_bytes()[:-1] + bytes([damaged.read_bytes()[-1] ^ 1]))
     cut.write_bytes(cut.read_bytes()[:100])
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
@@ -230,13 +230,13 @@ def test_a_changed_teacher_costs_its_students_and_one_from_the_store_is_not_trai
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
-    changed = {**jobs, "teacher_films": slower(jobs["teacher_films"], 1e-4)}
+    changed = {**jobs, "teacher_film": slower(jobs["teacher_film"], 1e-4)}
     done, _ = train_cells(changed, inputs, tmp_path, scheduler=running.address)
     assert "cells: 11 of 13 are in" in capsys.readouterr().out
     before, _ = train_cells(jobs, inputs, tmp_path, scheduler=running.address)
     assert "cells: 13 of 13 are in" in capsys.readouterr().out
-    assert not np.array_equal(done["size_small_films_0"]["val"], before["size_small_films_0"]["val"])
-    taught = tmp_path / f"{keys_of(jobs, inputs, environment())['labels_50_taught_0']}.safetensors"
+    assert not np.array_equal(done["size_small_film_0"]["val"], before["size_small_film_0"]["val"])
+    taught = tmp_path / f"{keys_of(jobs, inputs, environment())['labels_50_distilled_0']}.safetensors"
     taught.unlink()
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
     assert "cells: 12 of 13 are in" in capsys.readouterr().out
@@ -248,14 +248,14 @@ def test_a_cell_that_fails_is_named_with_its_students_and_the_others_are_kept(
     jobs: dict[str, Job], inputs: Inputs, running: SimpleNamespace, tmp_path: Path
 ) -> None:
     few = {
-        name: jobs[name] for name in ("teacher_films", "size_small_films_0", "size_small_alone_1", "blog_high_train")
+        name: jobs[name] for name in ("teacher_film", "size_small_film_0", "size_small_baseline_1", "blog_high_train")
     }
-    few |= {"teacher_whole": jobs["teacher_whole"], "teacher_films": slower(jobs["teacher_films"], 1e30)}
-    few["size_small_alone_1"] = slower(few["size_small_alone_1"], 1e30)
-    with pytest.raises(CxrError, match=r"^cell size_small_alone_1: the loss became NaN") as caught:
+    few |= {"teacher_whole": jobs["teacher_whole"], "teacher_film": slower(jobs["teacher_film"], 1e30)}
+    few["size_small_baseline_1"] = slower(few["size_small_baseline_1"], 1e30)
+    with pytest.raises(CxrError, match=r"^cell size_small_baseline_1: the loss became NaN") as caught:
         train_cells(few, inputs, tmp_path, scheduler=running.address)
-    assert "; cell teacher_films: the loss became NaN" in str(caught.value)
-    assert str(caught.value).endswith("(nobody taught size_small_films_0)") and "\n" not in str(caught.value)
+    assert "; cell teacher_film: the loss became NaN" in str(caught.value)
+    assert str(caught.value).endswith("(nobody taught size_small_film_0)") and "\n" not in str(caught.value)
     assert len(content(tmp_path)) == 2
 
 
@@ -269,7 +269,7 @@ def test_workers_that_loaded_other_code_or_files_are_refused(
 ) -> None:
     forged = changed(inputs, "film", "val", Input(inputs.images["film"]["val"].path, "0" * 64))
     with pytest.raises(CxrError, match="has changed, or is another file"):
-        one = {"alone": jobs["size_small_alone_1"]}
+        one = {"baseline": jobs["size_small_baseline_1"]}
         train_cells(one, forged, tmp_path, scheduler=running.address)
     own = environment()
     assert cluster.common_environment([{**own, "processor": "other"}], own)["processor"] == "other"
@@ -294,9 +294,9 @@ def test_another_input_makes_the_cells_stale_that_are_made_from_it(jobs: dict[st
         before, after = keys_of(jobs, inputs, where), keys_of(jobs, made_from, where)
         return {name for name in jobs if before[name] != after[name]}
 
-    few_labels = {"teacher_labels_50", "labels_50_taught_0"}
-    of_whole = {"teacher_whole", "regime_taught_0", "blog_high_train"}
-    at_site = {"site_release", "site_20_nothing_0", "site_20_release_0"}
+    few_labels = {"teacher_labels_50", "labels_50_distilled_0"}
+    of_whole = {"teacher_whole", "regime_distilled_0", "blog_high_train"}
+    at_site = {"site_release", "site_20_random_0", "site_20_release_0"}
     assert stale(changed(inputs, "film", "test", other)) == set(jobs) - {"teacher_labels_50", "teacher_whole", *at_site}
     assert stale(changed(inputs, "film", "val", other)) >= at_site
     rows = {**inputs.site, 0: inputs.site[20]}
@@ -305,7 +305,7 @@ def test_another_input_makes_the_cells_stale_that_are_made_from_it(jobs: dict[st
     assert stale(changed(inputs, "lungs", "train", other)) == few_labels | of_whole
     assert stale(replace(inputs, soft_targets=other)) == {"size_small_lungs_0"}
     assert stale(replace(inputs, weights=other)) == of_whole
-    assert stale(replace(inputs, labelled={0.5: ~LABELLED})) == few_labels | {"labels_50_alone_0"}
+    assert stale(replace(inputs, labelled={0.5: ~LABELLED})) == few_labels | {"labels_50_baseline_0"}
 
 
 def test_other_code_versions_or_processors_make_a_cell_stale(
@@ -318,7 +318,7 @@ def test_other_code_versions_or_processors_make_a_cell_stale(
         return {kind: code_hash(module.__name__) for kind, module in keys.CODE.items()}
 
     before = hashes()
-    assert before == environment()["code"] and set(before) == {"alone", "site", "taught", "teacher"}
+    assert before == environment()["code"] and set(before) == {"baseline", "site", "distilled", "teacher"}
     for file, stale in {
         "study/cells/cluster.py": set(),
         "study/plan/matrix.py": set(),
@@ -326,15 +326,15 @@ def test_other_code_versions_or_processors_make_a_cell_stale(
         "study/params.py": set(),
         "study/answers/report.py": set(),
         "evaluation/metrics.py": set(),
-        "distill/losses.py": {"taught"},
+        "distill/losses.py": {"distilled"},
         "nets/teacher/soft_targets.py": {"teacher"},
-        "study/cells/taught.py": {"taught"},
+        "study/cells/taught.py": {"distilled"},
         "study/cells/teacher.py": {"teacher"},
         "study/cells/site.py": {"site"},
         "study/plan/site.py": {"site"},
         "nets/student/weights.py": {"site"},
-        "evaluation/frames.py": {"alone", "site", "taught", "teacher"},
-        "training/loop.py": {"alone", "site", "taught", "teacher"},
+        "evaluation/frames.py": {"baseline", "site", "distilled", "teacher"},
+        "training/loop.py": {"baseline", "site", "distilled", "teacher"},
     }.items():
         path = tmp_path / "src/cxr_distill" / file
         kept = path.read_text()
@@ -342,7 +342,7 @@ def test_other_code_versions_or_processors_make_a_cell_stale(
         after = hashes()
         assert {kind for kind in before if before[kind] != after[kind]} == stale, file
         path.write_text(kept)
-    where, job = environment(), jobs["size_small_alone_1"]
+    where, job = environment(), jobs["size_small_baseline_1"]
     key = cell_key(job.setting, inputs.of(job), where)
     for name in ("versions", "processor"):
         assert cell_key(job.setting, inputs.of(job), {**where, name: "other"}) != key
@@ -372,23 +372,26 @@ def test_every_network_has_a_name_that_says_what_it_is_and_the_pipelines_own_are
 ) -> None:
     study = asked(tmp_path)
     cells = cells_of(study, MAIN)
-    assert by_seed(cells, "size", "main", "alone") == {0: "baseline", 1: "size_main_alone_1"}
+    assert by_seed(cells, "size", "main", "baseline") == {0: "baseline", 1: "size_main_baseline_1"}
     assert by_seed(cells, "size", "main", "lungs") == {0: "distilled", 1: "size_main_lungs_1"}
-    assert by_seed(cells, "size", "small", "films") == {0: "size_small_films_0", 1: "size_small_films_1"}
-    assert by_seed(cells, "labels", "small", "taught", share=0.5) == {0: "labels_50_taught_0", 1: "labels_50_taught_1"}
+    assert by_seed(cells, "size", "small", "films") == {0: "size_small_film_0", 1: "size_small_film_1"}
+    assert by_seed(cells, "labels", "small", "distilled", share=0.5) == {
+        0: "labels_50_distilled_0",
+        1: "labels_50_distilled_1",
+    }
     assert {"grid_hinton_a50_t4", "grid_hinton_a90_t4", "grid_blog_a25_t1"} <= set(cells)
-    assert {name for name, cell in cells.items() if isinstance(cell, Teacher)} == {"teacher_films", "teacher_labels_50"}
+    assert {name for name, cell in cells.items() if isinstance(cell, Teacher)} == {"teacher_film", "teacher_labels_50"}
     size = [cell for cell in cells.values() if isinstance(cell, Student) and cell.group == "size"]
     assert all(cell.distill in (None, OURS) for cell in size)
     assert set(jobs_of(cells, study, BASE)) == set(cells) - {"baseline", "distilled"}
     from_seven = cells_of(study, replace(MAIN, student=STUDENT.model_copy(update={"seed": 7})))
-    assert by_seed(from_seven, "size", "main", "alone") == {7: "baseline", 8: "size_main_alone_8"}
+    assert by_seed(from_seven, "size", "main", "baseline") == {7: "baseline", 8: "size_main_baseline_8"}
 
 
 def test_where_the_pipelines_teacher_sees_films_the_study_trains_the_one_of_lungs(tmp_path: Path) -> None:
     questions = {"size": {name: {"seeds": 2, "teachers": ["films", "lungs"]} for name in ("main", "small")}}
     cells = cells_of(asked(tmp_path, **questions), replace(MAIN, sees="film"))
-    assert cells["teacher_lungs"] == Teacher("lungs") and "teacher_films" not in cells
+    assert cells["teacher_lungs"] == Teacher("lungs") and "teacher_film" not in cells
     assert cells["distilled"] == Student("size", "main", "films", 0, OURS, "soft_targets")
     assert cells["teacher_labels_50"] == Teacher("film", 0.5)
 
@@ -404,7 +407,7 @@ def test_a_point_of_the_grid_that_is_a_student_of_another_question_is_trained_on
 def test_few_labels_take_as_many_steps_and_their_teacher_no_longer_than_the_full_one(tmp_path: Path) -> None:
     study = asked(tmp_path, labels={"student": "small", "shares": [0.05, 0.5], "seeds": 2})
     every = jobs_of(cells_of(study, MAIN), study, BASE)
-    alone, taught = every["labels_5_alone_0"].setting, every["labels_5_taught_0"].setting
+    alone, taught = every["labels_5_baseline_0"].setting, every["labels_5_distilled_0"].setting
     assert isinstance(alone, StudentSetting) and isinstance(taught, StudentSetting)
     assert alone.student.epochs == 20 * STUDENT.epochs and alone.view_count is None
     assert taught.student.epochs == STUDENT.epochs and taught.view_count == 2
@@ -468,10 +471,10 @@ def test_a_site_has_whole_patients_of_high_numbers_and_a_smaller_one_is_part_of_
         site_rows(index, 80, most=400)
 
 
-def test_a_film_without_a_label_does_not_reach_a_student_alone_and_its_label_reaches_nobody(
+def test_a_film_without_a_label_does_not_reach_a_student_baseline_and_its_label_reaches_nobody(
     jobs: dict[str, Job],
 ) -> None:
-    alone, taught = (jobs[f"labels_50_{how}_0"].setting for how in ("alone", "taught"))
+    alone, taught = (jobs[f"labels_50_{how}_0"].setting for how in ("baseline", "distilled"))
     teacher = jobs["teacher_labels_50"].setting
     assert isinstance(alone, StudentSetting) and isinstance(taught, StudentSetting)
     assert isinstance(teacher, TeacherSetting)
@@ -482,13 +485,13 @@ def test_a_film_without_a_label_does_not_reach_a_student_alone_and_its_label_rea
     logits = train_teacher(teacher, lungs, LABELLED)
     for hidden in (other_labels, other_films):
         films = {**FILMS, "train": hidden}
-        assert equal(train_alone(alone, FILMS, LABELLED), train_alone(alone, films, LABELLED))
+        assert equal(train_baseline(alone, FILMS, LABELLED), train_baseline(alone, films, LABELLED))
         again = train_teacher(teacher, {**lungs, "train": replace(hidden, boxes=None)}, LABELLED)
         assert equal({**logits, "views": logits["val"], "eval": logits["val"]},
                      {**again, "views": again["val"], "eval": again["val"]})  # fmt: skip
     assert equal(logits, train_teacher(teacher, {**lungs, "train": replace(other_labels, boxes=None)}, LABELLED))
     films = {**FILMS, "train": other_labels}
-    assert equal(train_taught(taught, FILMS, logits, LABELLED), train_taught(taught, films, logits, LABELLED))
+    assert equal(train_distilled(taught, FILMS, logits, LABELLED), train_distilled(taught, films, logits, LABELLED))
 
 
 def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -496,14 +499,14 @@ def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def test_a_teacher_says_what_it_thinks_of_every_view_and_of_whole_films(jobs: dict[str, Job]) -> None:
-    setting = jobs["teacher_films"].setting
+    setting = jobs["teacher_film"].setting
     assert isinstance(setting, TeacherSetting) and setting.teacher.sees == "film"
     found = train_teacher(setting, FILMS, None)
     assert found["views"].shape == (2, 48, 3) and found["eval"].shape == (48, 3)
-    assert not np.array_equal(found["val"], found["val_other_frame"])
+    assert not np.array_equal(found["val"], found["val_reframed"])
     # Lungs are cut out of a film in whatever frame it is.
     of_lungs = train_teacher(setting, {split: replace(each, boxes=None) for split, each in FILMS.items()}, None)
-    assert np.array_equal(of_lungs["test"], of_lungs["test_other_frame"])
+    assert np.array_equal(of_lungs["test"], of_lungs["test_reframed"])
     assert not np.array_equal(of_lungs["views"], found["views"])  # whose frames were exchanged
 
 
@@ -548,7 +551,7 @@ def test_every_committed_cell_is_a_network_that_can_be_built() -> None:
         if isinstance(job.setting, StudentSetting):
             build_student(job.setting.student, classes=job.setting.classes)
             assert main["preprocess"]["image_size"] % job.setting.pool == 0
-    assert len(by_seed(cells, "size", main_student(study, of_pipeline), "alone")) >= 5
+    assert len(by_seed(cells, "size", main_student(study, of_pipeline), "baseline")) >= 5
 
 
 def test_two_classes_keep_the_probability_of_normal() -> None:

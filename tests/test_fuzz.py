@@ -171,7 +171,7 @@ def test_any_values_of_parameters(section: str, changes: dict[str, Any], chosen:
 
 @given(text=st.text(max_size=200) | st.binary(max_size=200))
 def test_any_text_as_params_yaml(tmp_path_factory: pytest.TempPathFactory, text: str | bytes) -> None:
-    from stages import load_params
+    from stages.params import load_params
 
     folder = tmp_path_factory.mktemp("params")
     (folder / "params.yaml").write_bytes(text if isinstance(text, bytes) else text.encode(errors="replace"))

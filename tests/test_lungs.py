@@ -201,7 +201,7 @@ def test_a_greyed_film_shows_neither_its_own_lungs_nor_where_they_were() -> None
         assert len(np.unique(changed["lungs_greyed"][film, inside, inside])) == 1
         assert np.array_equal(changed["lungs_only"][film, inside, inside], films[film, inside, inside])
     assert np.array_equal(changed["lungs_greyed"][0], changed["lungs_greyed"][1])  # nothing tells the two films apart
-    assert np.abs(seen_box(changed["other_frame"]) - boxes[::-1]).max() < 2 / SIDE
+    assert np.abs(seen_box(changed["reframed"]) - boxes[::-1]).max() < 2 / SIDE
     assert np.abs(seen_box(changed["mean_frame"]) - boxes.mean(axis=0)).max() < 2 / SIDE
 
 

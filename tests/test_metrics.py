@@ -112,7 +112,7 @@ def test_gain_and_gap_are_positive_where_the_distilled_student_is_better() -> No
     gain, gap = (shown(found[name])["test"] for name in ("gain", "gap"))
     assert gain["auroc"] == pytest.approx(auroc["distilled"] - auroc["baseline"], abs=1e-6) and gain["auroc"] > 0
     assert gap["auroc"] == pytest.approx(auroc["distilled"] - auroc["teacher"], abs=1e-6) and gap["auroc"] < 0
-    assert found["gain"]["auroc_other_frame"]["value"] < 0
+    assert found["gain"]["auroc_reframed"]["value"] < 0
     assert set(gain) == set(gap) == {"accuracy", "auroc"}
 
 
@@ -131,14 +131,14 @@ def test_the_few_metrics_on_one_screen_are_those_of_the_evaluation() -> None:
     samples = {"test": scored(), "validation": scored(90)}
     full = {
         split: metrics.evaluate(sample, resamples=200, seed=0, validation_threshold=0.3)
-        | {"frames": {"other_frame": {"accuracy": {"value": 0.7}, "auroc": {"value": 0.8}}}}
+        | {"frames": {"reframed": {"accuracy": {"value": 0.7}, "auroc": {"value": 0.8}}}}
         for split, sample in samples.items()
     }
-    other = {"accuracy_other_frame": 0.7, "auroc_other_frame": 0.8}
+    other = {"accuracy_reframed": 0.7, "auroc_reframed": 0.8}
     few = ("accuracy", "auroc", "sensitivity", "specificity")
     assert metrics.shown(full) == {
         "test": {metric: full["test"][metric] for metric in few} | other,
-        "val": {metric: full["validation"][metric] for metric in ("auroc", "log_loss")} | {"auroc_other_frame": 0.8},
+        "val": {metric: full["validation"][metric] for metric in ("auroc", "log_loss")} | {"auroc_reframed": 0.8},
     }
 
 
@@ -184,7 +184,7 @@ def evaluation(models: dict[str, Scored]) -> dict[str, Any]:
     """What `compare` gathers of these models."""
 
     def of(scored: Scored) -> dict[str, Any]:
-        frames = metrics.frame_figures(scored, {"other_frame": scored}, resamples=300, seed=0)
+        frames = metrics.frame_figures(scored, {"reframed": scored}, resamples=300, seed=0)
         return metrics.evaluate(scored, resamples=300, seed=0, validation_threshold=0.5) | {"frames": frames}
 
     described = {

@@ -15,8 +15,8 @@ from conftest import ROOT, run
 def test_metrics_show_is_one_line_for_each_model_and_fits_the_screen(finished: Path) -> None:
     run(finished, "git", "checkout", "-q", "-f", "main")
     head, *rows = run(finished, "dvc", "metrics", "show").rstrip("\n").splitlines()
-    test = {"accuracy", "auroc", "sensitivity", "specificity", "accuracy_other_frame", "auroc_other_frame"}
-    val = {"auroc", "log_loss", "auroc_other_frame"}
+    test = {"accuracy", "auroc", "sensitivity", "specificity", "accuracy_reframed", "auroc_reframed"}
+    val = {"auroc", "log_loss", "auroc_reframed"}
     assert set(head.split()) == {"Path", *(f"test.{key}" for key in test), *(f"val.{key}" for key in val)}
     assert len(head.split()) <= 14
     names = ["teacher", "baseline", "distilled", *yaml.safe_load((finished / "params.yaml").read_text())["param_sets"]]

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from cxr_distill.nets.teacher.params import TeacherParams
 from demo.workspace import merge
-from stages import load_params
+from stages.params import load_params
 
 BAD = [
     ("train_teacher", {"balance": {"classes": False}}, "balance"),

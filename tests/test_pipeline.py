@@ -37,7 +37,7 @@ def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> N
             ("test", test, ("accuracy", "auroc", "sensitivity", "specificity"), ("accuracy", "auroc")),
             ("val", model["validation"], ("auroc", "log_loss"), ("auroc",)),
         ):
-            moved = {f"{key}_other_frame": full["frames"]["other_frame"][key]["value"] for key in of_moved}
+            moved = {f"{key}_reframed": full["frames"]["reframed"][key]["value"] for key in of_moved}
             assert shown[split] == {key: full[key] for key in keys} | moved
         assert set(model["trained"]) == {"precision", "processor"}
         val = scored_split(read_csv(repo / f"predictions/{name}.csv", COLUMNS), "val")

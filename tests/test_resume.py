@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import note_finished, resume_folder
+from stages.resuming import note_finished, resume_folder
 
 
 @pytest.fixture(autouse=True)

@@ -38,8 +38,14 @@ from cxr_distill.nets.common.activation import activation_maps
 from cxr_distill.nets.common.views import network_input
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.teacher.network import build_teacher
-from cxr_distill.study.answers import questions
-from cxr_distill.study.answers.networks import (
+from study.checks.maps import overlap, rank_correlation
+from study.checks.originals import FRAMINGS, films_of
+from study.checks.shortcuts import oriented_gradients, thumbnails
+from study.params import read_study
+from study.plan.matrix import Main, Student, WholeImages, by_seed, cells_of
+from study.report.text import Source, study_markdown
+from study.results import questions
+from study.results.networks import (
     Network,
     difference,
     measured,
@@ -48,10 +54,9 @@ from cxr_distill.study.answers.networks import (
     same_images,
     summaries,
 )
-from cxr_distill.study.answers.questions import Asked
-from cxr_distill.study.answers.report import Source, study_markdown
-from cxr_distill.study.answers.results import worth_it
-from cxr_distill.study.answers.statistics import (
+from study.results.questions import Asked
+from study.results.results import worth_it
+from study.results.statistics import (
     auroc_within,
     brier,
     effective_alpha,
@@ -62,11 +67,6 @@ from cxr_distill.study.answers.statistics import (
     strata_of,
     threshold_for_prevalence,
 )
-from cxr_distill.study.checks.maps import overlap, rank_correlation
-from cxr_distill.study.checks.originals import FRAMINGS, films_of
-from cxr_distill.study.checks.shortcuts import oriented_gradients, thumbnails
-from cxr_distill.study.params import read_study
-from cxr_distill.study.plan.matrix import Main, Student, WholeImages, by_seed, cells_of
 
 PIPELINE = yaml.safe_load((ROOT / "study/dvc.yaml").read_text())["stages"]
 
@@ -134,7 +134,7 @@ def test_temperature_scaling_finds_the_temperature_that_made_the_odds_too_bold()
     assert calibration_error(bold, ones)[0] == pytest.approx(expected_calibration_error(bold))
 
 
-def test_a_ranking_by_strata_alone_tells_nothing_within_them() -> None:
+def test_a_ranking_by_strata_baseline_tells_nothing_within_them() -> None:
     strata = np.repeat([0, 1], 4)
     labels = [0, 0, 0, 1, 0, 1, 1, 1]
     ones = np.ones((1, 8))
@@ -178,7 +178,7 @@ def test_maps_overlap_with_themselves_and_not_with_their_opposite() -> None:
     assert np.allclose(rank_correlation(maps, np.ones_like(maps)), 0)
 
 
-def test_geometry_alone_finds_what_only_sizes_tell() -> None:
+def test_geometry_baseline_finds_what_only_sizes_tell() -> None:
     labels = np.tile([0, 1], 20)
     sizes = np.stack([1000 + 500.0 * labels, np.full(40, 900.0)], axis=1) + np.arange(40)[:, None]
     sizes[5] = np.nan
@@ -228,7 +228,7 @@ def network(skill: float, seed: int, *, parameters: int = 100) -> Network:
     scores = {}
     for place, count in {"validation": 120, "test": 160}.items():
         labels = np.arange(count) % 2
-        for where in (place, f"{place}_other_frame"):
+        for where in (place, f"{place}_reframed"):
             odds = random.normal(0, 1, count) + skill * (labels - 0.5)
             scores[where] = Scored(labels, 1 / (1 + np.exp(-odds)), np.arange(count).astype(str))
     return Network(**scores, parameters=parameters)
@@ -241,7 +241,7 @@ def by_hand() -> Asked:
     study = read_study(ROOT / "demo/tiny_study.yaml")
     main = Main(STUDENT.model_copy(update={"arch": "residual", "channels": [8, 16, 16]}), "lungs", OURS)
     cells = cells_of(study, main)
-    skills = {"lungs": 4.0, "taught": 4.0, "films": 1.0, "alone": 1.0}
+    skills = {"lungs": 4.0, "distilled": 4.0, "films": 1.0, "baseline": 1.0}
     networks = {"teacher": network(4, 99, parameters=10_000)}
     for number, (name, cell) in enumerate(cells.items()):
         if isinstance(cell, WholeImages):
@@ -250,7 +250,7 @@ def by_hand() -> Asked:
         if isinstance(cell, Student):
             skill, parameters = skills.get(cell.how, 2.0), 100 if cell.student == "residual_4k" else 1000
             if not cell.views and cell.group == "regime":
-                skill = {"alone": 4.0, "taught": 1.0}[cell.how]
+                skill = {"baseline": 4.0, "distilled": 1.0}[cell.how]
         networks[name] = network(skill, number, parameters=parameters)
     params = EvaluateParams(bootstrap_resamples=300, seed=0, sensitivity_target=0.95)
     return Asked(study, main, cells, networks, resampling(networks["teacher"], params))
@@ -272,7 +272,7 @@ def test_the_answers_say_where_a_teacher_is_worth_it_and_which_size_is_enough(by
              "residual_10k, teacher of lungs, against the tuned baseline",
              "residual_4k with 50% of the labels")  # fmt: skip
     helped = [f"{case} (2 seeds)" for case in cases]
-    for place in ("test", "test_other_frame", "validation_other_frame"):
+    for place in ("test", "test_reframed", "validation_reframed"):
         assert found[place] == {
             "higher": helped,
             "includes_zero": ["residual_4k, teacher of films (2 seeds)"],
@@ -304,7 +304,7 @@ def test_a_difference_is_paired_by_seed_and_by_patient(by_hand: Asked) -> None:
 def test_networks_of_other_images_are_refused(by_hand: Asked) -> None:
     teacher = by_hand.networks["teacher"]
     cell = {f"{split}{frame}": np.zeros((120 if split == "val" else 160, 3)) for split in ("val", "test")
-            for frame in ("", "_other_frame")} | {"parameters": np.array([7])}  # fmt: skip
+            for frame in ("", "_reframed")} | {"parameters": np.array([7])}  # fmt: skip
     assert network_of(teacher, cell).parameters == 7
     with pytest.raises(CxrError, match="are of other images"):
         network_of(teacher, {**cell, "test": np.zeros((159, 3))})
@@ -373,9 +373,9 @@ def leaves(values: Any) -> Iterator[Any]:
 METRICS = ("accuracy", "auroc", "sensitivity", "specificity")
 PLACES = {
     "validation": METRICS,
-    "validation_other_frame": ("accuracy", "auroc"),
+    "validation_reframed": ("accuracy", "auroc"),
     "test": METRICS,
-    "test_other_frame": ("accuracy", "auroc"),
+    "test_reframed": ("accuracy", "auroc"),
 }
 
 
@@ -399,7 +399,10 @@ def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path)
     figures = json.loads((repo / "study/results.json").read_text())
     assert all(np.isfinite(leaf) for leaf in leaves(figures) if isinstance(leaf, int | float))
     assert figures["student"] == "residual_10k" and figures["taught_by"] == "lungs"
-    for student, teachers in {"residual_10k": ["alone", "lungs"], "residual_4k": ["alone", "films", "lungs"]}.items():
+    for student, teachers in {
+        "residual_10k": ["baseline", "lungs"],
+        "residual_4k": ["baseline", "films", "lungs"],
+    }.items():
         each = figures["size"]["students"][student]
         assert list(each["by_teacher"]) == teachers and each["megabytes"]["int8"] > 0
         for scores in each["by_teacher"].values():
@@ -407,20 +410,18 @@ def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path)
         for pair, change in figures["size"]["differences"][student].items():
             check_difference(change, *(each["by_teacher"][how] for how in pair.split("_minus_")))
     assert set(figures["size"]["differences"]["residual_4k"]) == {
-        "films_minus_alone", "lungs_minus_alone", "lungs_minus_films",
+        "films_minus_baseline", "lungs_minus_baseline", "lungs_minus_films",
     }  # fmt: skip
     assert set(figures["teachers"]) == {"lungs", "films", "labels_50"}
     # Lungs are cut out of a film in whatever frame it is, and only a teacher of films sees frames.
-    same = {
-        name: each["test"]["auroc"] == each["test_other_frame"]["auroc"] for name, each in figures["teachers"].items()
-    }
+    same = {name: each["test"]["auroc"] == each["test_reframed"]["auroc"] for name, each in figures["teachers"].items()}
     assert same == {"lungs": True, "films": False, "labels_50": True}
     assert list(figures["labels"]["shares"]) == ["50", "100"]
     few, all_of_them = figures["labels"]["shares"].values()
     assert few["films"] < all_of_them["films"] and few["patients"] < all_of_them["patients"]
-    assert all_of_them["alone"] == figures["size"]["students"]["residual_4k"]["by_teacher"]["alone"]
+    assert all_of_them["baseline"] == figures["size"]["students"]["residual_4k"]["by_teacher"]["baseline"]
     for each in (few, all_of_them, figures["regime"]["views"], figures["regime"]["no_views"]):
-        check_difference(each["taught_minus_alone"], each["taught"], each["alone"])
+        check_difference(each["distilled_minus_baseline"], each["distilled"], each["baseline"])
     cases = ["residual_10k, teacher of lungs", "residual_4k, teacher of films", "residual_4k, teacher of lungs",
              "residual_10k, teacher of lungs, against the tuned baseline", "residual_4k with 50% of the labels",
              "residual_4k without views"]  # fmt: skip
@@ -436,15 +437,15 @@ def test_the_study_runs_and_answers_every_question_in_finite_figures(repo: Path)
     ((student, tuned),) = tuning["students"].items()
     check_scores(tuned["tuned"])
     scores = {**figures["size"]["students"][student]["by_teacher"], "tuned": tuned["tuned"]}
-    assert scores["tuned"] != scores["alone"]
-    for pair in ("tuned_minus_alone", "lungs_minus_tuned"):
+    assert scores["tuned"] != scores["baseline"]
+    for pair in ("tuned_minus_baseline", "lungs_minus_tuned"):
         check_difference(tuned[pair], *(scores[how] for how in pair.split("_minus_")))
     site = figures["site"]
     assert list(site["sizes"]) == ["20", "28"] and site["held_out"]["films"] >= 10
     for each in site["sizes"].values():
-        for place in ("held_out", "held_out_other_frame"):
+        for place in ("held_out", "held_out_reframed"):
             nothing, release = (each[start][place]["auroc"]["mean"] for start in ("nothing", "release"))
-            change, own = (each[key][place]["auroc"] for key in ("release_minus_nothing", "trained_minus_release"))
+            change, own = (each[key][place]["auroc"] for key in ("release_minus_random", "trained_minus_release"))
             assert change["value"] == pytest.approx(release - nothing, abs=2e-6) and change["low"] <= change["high"]
             assert own["value"] == pytest.approx(release - site["release"][place]["auroc"]["value"], abs=2e-6)
     # A synthetic film's copy is its original, and a teacher of lungs is not asked about films.
@@ -463,11 +464,11 @@ def test_the_few_figures_that_dvc_compares_are_those_of_the_main_student(repo: P
             "seeds": 2,
             "accuracy": student["test"]["accuracy"]["mean"],
             "auroc": student["test"]["auroc"]["mean"],
-            "accuracy_other_frame": student["test_other_frame"]["accuracy"]["mean"],
-            "auroc_other_frame": student["test_other_frame"]["auroc"]["mean"],
+            "accuracy_reframed": student["test_reframed"]["accuracy"]["mean"],
+            "auroc_reframed": student["test_reframed"]["auroc"]["mean"],
         },
         "gain_over_baseline": {
-            metric: figures["size"]["differences"]["residual_10k"]["lungs_minus_alone"]["test"][metric]
+            metric: figures["size"]["differences"]["residual_10k"]["lungs_minus_baseline"]["test"][metric]
             for metric in ("accuracy", "auroc")
         },
         "teacher": {metric: figures["teachers"]["lungs"]["test"][metric]["value"] for metric in ("accuracy", "auroc")},
@@ -509,7 +510,7 @@ def test_the_reports_say_that_they_are_synthetic_and_open_offline(repo: Path) ->
 @pytest.mark.slow
 def test_the_report_leads_with_what_the_intervals_allow_and_shows_latency_where_it_was_measured(repo: Path) -> None:
     figures = json.loads((repo / "study/results.json").read_text())
-    for place in ("test", "test_other_frame", "validation_other_frame"):
+    for place in ("test", "test_reframed", "validation_reframed"):
         figures["is_a_teacher_worth_it"][place] = {
             "higher": ["small, lungs", "small, 5% of the labels"],
             "includes_zero": ["large, films"],
@@ -577,7 +578,7 @@ def test_deleted_outputs_come_back_from_the_store_and_one_changed_cell_costs_one
     assert "grid_hinton_a50_t3.safetensors" in names_in(study / "cells") and len(names_in(study / "cells")) == 39
     params.write_text(text.replace("residual_4k", "renamed"))
     assert "cells: 39 of 39 are in" in run(study, "dvc", "repro", "cells")
-    assert "size_renamed_films_0.safetensors" in names_in(study / "cells")
+    assert "size_renamed_film_0.safetensors" in names_in(study / "cells")
     params.write_text(text)
 
 
@@ -596,7 +597,7 @@ def test_a_wrong_setting_is_one_line_and_nothing_is_trained_or_lost(repo: Path) 
     ):
         assert old in text
         params.write_text(text.replace(old, new))
-        output = run(repo, "python", "-m", "stages.study.cells", check=False)
+        output = run(repo, "python", "-m", "study.cells", check=False)
         assert f"error: {reason}" in output and "Traceback" not in output and output.strip().count("\n") == 0, output
     params.write_text(text)
     assert names_in(store) == kept and names_in(repo / "study/cells") == cells

@@ -5,8 +5,8 @@ import signal
 import sys
 import time
 
-from stages import run
 from stages.download import main
+from stages.running import run
 
 if sys.argv[1:]:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

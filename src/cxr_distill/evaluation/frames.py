@@ -28,7 +28,7 @@ def partners(labels: NDArray[np.uint8], *, seed: int) -> NDArray[np.intp]:
     return chosen
 
 
-def other_frame(images: Pixels, boxes: Boxes, labels: NDArray[np.uint8], *, seed: int) -> Pixels:
+def reframed(images: Pixels, boxes: Boxes, labels: NDArray[np.uint8], *, seed: int) -> Pixels:
     """The films uint8 (N, S, S) with their lungs where those of a film of the other class lie; see `variants`."""
     partner = boxes[partners(labels, seed=seed)]
     return in_frame(torch.from_numpy(images), torch.from_numpy(boxes), torch.from_numpy(partner)).numpy()
@@ -37,7 +37,7 @@ def other_frame(images: Pixels, boxes: Boxes, labels: NDArray[np.uint8], *, seed
 def variants(images: Pixels, boxes: Boxes, labels: NDArray[np.uint8], *, seed: int) -> dict[str, Pixels]:
     """The films uint8 (N, S, S) by variant; `boxes` (N, 4) of the lungs, `labels` (N,) with 0 normal.
 
-    other_frame: the lungs lie where those of a film of the other class lie. mean_frame: where they lie on average.
+    reframed: the lungs lie where those of a film of the other class lie. mean_frame: where they lie on average.
     lungs_greyed: a rectangle around the lungs and around those of the film of the other class has the mean grey level
     of the rest; a rectangle around its own lungs alone would show where they are. lungs_only: nothing but it is left.
     """
@@ -47,7 +47,7 @@ def variants(images: Pixels, boxes: Boxes, labels: NDArray[np.uint8], *, seed: i
     inside = _inside(np.concatenate([low, high], axis=1), images.shape[-1])
     average = own.mean(dim=0, keepdim=True).expand_as(own)
     return {
-        "other_frame": other_frame(images, boxes, labels, seed=seed),
+        "reframed": reframed(images, boxes, labels, seed=seed),
         "mean_frame": in_frame(torch.from_numpy(images), own, average).numpy(),
         "lungs_greyed": _greyed(images, inside),
         "lungs_only": _greyed(images, ~inside),

@@ -28,7 +28,7 @@ from cxr_distill.evaluation.scores import (
 IN_FRAMES = ("accuracy", "auroc")
 SHOWN = {"test": ("accuracy", "auroc", "sensitivity", "specificity"), "validation": ("auroc", "log_loss")}
 """The few metrics of a model that `dvc metrics show` prints, by split."""
-SHOWN_IN_OTHER_FRAME = {"test": IN_FRAMES, "validation": ("auroc",)}
+SHOWN_REFRAMED = {"test": IN_FRAMES, "validation": ("auroc",)}
 """Those of the films in the other frame; on validation only the one that decides: two experiments fit on one screen."""
 
 
@@ -64,15 +64,15 @@ def evaluate(scored: Scored, *, resamples: int, seed: int, validation_threshold:
 
 
 def shown(evaluated: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """The metrics of SHOWN and SHOWN_IN_OTHER_FRAME in `evaluated` (split -> what `evaluate` gives).
+    """The metrics of SHOWN and SHOWN_REFRAMED in `evaluated` (split -> what `evaluate` gives).
 
     The short key `val` fits one screen.
     """
     figures = {}
     for split, chosen in SHOWN.items():
-        moved = evaluated[split]["frames"]["other_frame"]
+        moved = evaluated[split]["frames"]["reframed"]
         figures[split.replace("validation", "val")] = {metric: evaluated[split][metric] for metric in chosen} | {
-            f"{metric}_other_frame": moved[metric]["value"] for metric in SHOWN_IN_OTHER_FRAME[split]
+            f"{metric}_reframed": moved[metric]["value"] for metric in SHOWN_REFRAMED[split]
         }
     return figures
 

@@ -11,8 +11,8 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.base.labels import class_names
 from cxr_distill.evaluation.scores import Scored
 
-OTHER_FRAME = "p_other_frame"
-COLUMNS = ["split", "file", "patient", "subtype", "label", "p_pneumonia", OTHER_FRAME]
+REFRAMED = "p_reframed"
+COLUMNS = ["split", "file", "patient", "subtype", "label", "p_pneumonia", REFRAMED]
 """The columns of every table; those of `logits_of` come after them."""
 
 
@@ -27,11 +27,11 @@ def predictions_table(
     split: str,
     labels: NDArray[np.uint8],
     logits: NDArray[np.float32],
-    other_frame: NDArray[np.float32],
+    reframed: NDArray[np.float32],
 ) -> pd.DataFrame:
     """COLUMNS and logits for the images of one split; `labels` (N,) and `logits` (N, K) in the order of the index.
 
-    `other_frame`: the logits (N, K) for the same films in the frame of the other class.
+    `reframed`: the logits (N, K) for the same films in the frame of the other class.
 
     Raises CxrError if the tensors are not those of the index.
     """
@@ -39,12 +39,12 @@ def predictions_table(
     names = class_names(rows.subtype)
     if rows.subtype.tolist() != [names[label] for label in labels]:
         raise CxrError(f"data/index.csv and the {split} tensors differ; run `dvc repro preprocess`")
-    if not (np.isfinite(logits).all() and np.isfinite(other_frame).all()):
+    if not (np.isfinite(logits).all() and np.isfinite(reframed).all()):
         raise CxrError("the network's logits are not finite: its training diverged; lower the learning rate")
     table = rows[["split", "file", "patient", "subtype"]].reset_index(drop=True)
     table["label"] = (labels > 0).astype(int)
     table["p_pneumonia"] = p_pneumonia(logits)
-    table[OTHER_FRAME] = p_pneumonia(other_frame)
+    table[REFRAMED] = p_pneumonia(reframed)
     table[logits_of(table)] = logits
     return table
 

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from cxr_distill.base.auroc import weighted_auroc
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.bootstrap import DIGITS, Estimate, Floats
 
@@ -65,19 +66,6 @@ def _specificity(scored: Scored, weights: Floats, threshold: float) -> Floats:
     return _share(~decisions(scored, threshold), scored.labels == 0, weights)
 
 
-def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Floats:
-    """AUROC (B,) of one ranking under each row of `weights` (B, N): P(positive above negative), a tie counts half."""
-    labels, scores = np.asarray(labels), np.asarray(scores)
-    order = np.argsort(scores, kind="stable")
-    positive, negative = weights[:, order] * labels[order], weights[:, order] * (1 - labels[order])
-    _, first_of_tie = np.unique(scores[order], return_index=True)
-    positive = np.add.reduceat(positive, first_of_tie, axis=1)
-    negative = np.add.reduceat(negative, first_of_tie, axis=1)
-    below = np.cumsum(negative, axis=1) - negative / 2
-    auroc: Floats = (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
-    return auroc
-
-
 def _auroc(scored: Scored, weights: Floats, threshold: float) -> Floats:  # every metric takes a threshold
     return weighted_auroc(scored.labels, scored.probabilities, weights)
 
@@ -127,6 +115,12 @@ def calibration_error(scored: Scored, weights: Floats) -> Floats:
     gaps = weights @ (in_bin * (scored.probabilities - scored.labels)[:, None])
     error: Floats = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
     return error
+
+
+def brier(scored: Scored, weights: Floats) -> Floats:
+    """Mean squared error of P(pneumonia) (B,) under weights (B, N): the Brier score."""
+    mean: Floats = (weights @ (scored.probabilities - scored.labels) ** 2) / weights.sum(axis=1)
+    return mean
 
 
 def expected_calibration_error(scored: Scored) -> float:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from cxr_distill.base.auroc import auroc
 from cxr_distill.evaluation.bootstrap import rounded
-from cxr_distill.evaluation.scores import THRESHOLD, Scored, decisions, expected_calibration_error, weighted_auroc
+from cxr_distill.evaluation.scores import THRESHOLD, Scored, decisions, expected_calibration_error
 from cxr_distill.release.graph import Screener, to_onnx, with_facts
 from cxr_distill.release.int8 import quantise
 from cxr_distill.release.params import ReleaseParams
@@ -115,12 +116,11 @@ def answer_all(model: Model, images: Pixels) -> Answers:
 def parity(released: NDArray[np.floating], evaluated: Scored) -> dict[str, Any]:
     """How P(pneumonia) of a released file, (N,), differs from PyTorch's (`evaluated`) on the same images."""
     same = Scored(evaluated.labels, released.astype(np.float64), evaluated.patients)
-    ones = np.ones((1, len(same.labels)))
     figures = {}
     for name, scored in (("released", same), ("evaluated", evaluated)):
         figures[name] = {
             "accuracy": float((decisions(scored) == scored.labels).mean()),
-            "auroc": float(weighted_auroc(scored.labels, scored.probabilities, ones)[0]),
+            "auroc": auroc(scored.labels, scored.probabilities),
         }
     return {
         "largest_change": float(f"{np.abs(same.probabilities - evaluated.probabilities).max():.1e}"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_expit, logit
+from scipy.special import log_expit
+
+from cxr_distill.base.odds import log_odds
 
 LARGEST = 20.0
 """The temperature is looked for between 1 / LARGEST and LARGEST."""
@@ -17,9 +19,8 @@ def fit_temperature(probabilities: NDArray[np.float64], labels: NDArray[np.int64
     probabilities: (N,) in [0, 1]; labels: (N,), 1 for pneumonia. Both classes have the same total weight, as in the
     operating point: the result assumes 50% prevalence, and P = 0.5 stays 0.5. Guo et al., arXiv 1706.04599, section 4.
     """
-    # Single precision rounds a P near 0 or 1 to exactly 0 or 1, whose logit is infinite.
-    log_odds = logit(np.clip(probabilities, 1e-12, 1 - 1e-12))
-    signed = np.where(labels == 1, log_odds, -log_odds)
+    odds = log_odds(probabilities)
+    signed = np.where(labels == 1, odds, -odds)
     weights = np.where(labels == 1, 0.5 / (labels == 1).sum(), 0.5 / (labels == 0).sum())
 
     def loss(log_temperature: float) -> float:

@@ -25,12 +25,12 @@ SPLITS = {"validation": "val", "test": "test"}
 
 
 def differences(
-    models: Mapping[str, Scored], other_frame: Mapping[str, Scored], *, resamples: int, seed: int
+    models: Mapping[str, Scored], reframed: Mapping[str, Scored], *, resamples: int, seed: int
 ) -> dict[str, Any]:
     """Distilled minus baseline (`gain`) and minus teacher (`gap`), and how often each model decides as the teacher.
 
     Positive is better for the distilled student in both. Each difference has a 95% interval, in which both models are
-    scored on the same resamples of patients. `models` has at least MODELS; `other_frame`: the same films in the frame
+    scored on the same resamples of patients. `models` has at least MODELS; `reframed`: the same films in the frame
     of the other class.
 
     Raises CxrError unless all models scored the same images.
@@ -41,12 +41,12 @@ def differences(
             raise CxrError(f"predictions/{name}.csv and predictions/teacher.csv contain other images; run `dvc repro`")
     weights = patient_resamples(teacher.labels, teacher.patients, resamples=resamples, seed=seed)
     estimated = {name: estimates(models[name], weights) for name in MODELS}
-    moved = {name: estimates(other_frame[name], weights) for name in MODELS}
+    moved = {name: estimates(reframed[name], weights) for name in MODELS}
 
     def distilled_minus(other: str) -> dict[str, dict[str, float]]:
         return {
             f"{metric}{suffix}": (of["distilled"][metric] - of[other][metric]).summary()
-            for of, suffix in ((estimated, ""), (moved, "_other_frame"))
+            for of, suffix in ((estimated, ""), (moved, "_reframed"))
             for metric in IN_FRAMES
         }
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.base.odds import log_odds
 
 FORMAT = 1
+LEAST = 1e-7  # P is cut to [LEAST, 1 - LEAST], as in app/site.js
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,7 @@ class Calibration:
 
     def __call__(self, probabilities: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities, of the same shape."""
-        return 1 / (1 + np.exp(-(self.slope * log_odds(probabilities) + self.intercept)))
-
-
-def log_odds(probabilities: ArrayLike) -> NDArray[np.float64]:
-    """logit(P), finite: single precision rounds a P near 0 or 1 to exactly 0 or 1."""
-    p = np.clip(np.asarray(probabilities, np.float64), 1e-7, 1 - 1e-7)
-    odds: NDArray[np.float64] = np.log(p / (1 - p))
-    return odds
+        return 1 / (1 + np.exp(-(self.slope * log_odds(probabilities, least=LEAST) + self.intercept)))
 
 
 @dataclass(frozen=True)

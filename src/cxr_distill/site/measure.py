@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_distill.evaluation.bootstrap import Estimate, Floats, count_blocks, exact_if_certain, rounded
-from cxr_distill.evaluation.scores import METRICS, Scored, Statistic, calibration_error, decisions
+from cxr_distill.evaluation.scores import METRICS, Scored, Statistic, brier, calibration_error, decisions
 
 RESAMPLES, SEED, BLOCK = 2000, 0, 100
 """A block of resamples is in memory at a time: 8 MB for 10,000 films."""
@@ -28,7 +28,7 @@ def statistics(*, threshold: float, prevalence: float | None) -> dict[str, Stati
         "ppv": partial(_predictive_value, threshold=threshold, prevalence=prevalence, positive=True),
         "npv": partial(_predictive_value, threshold=threshold, prevalence=prevalence, positive=False),
         "ece": calibration_error,
-        "brier": _brier,
+        "brier": brier,
     }
 
 
@@ -45,12 +45,6 @@ def _predictive_value(
     wrong = (1 - share) * (weights @ (called & ~ill)) / wells
     value: Floats = right / (right + wrong)
     return value
-
-
-def _brier(scored: Scored, weights: Floats) -> Floats:
-    errors = (scored.probabilities - scored.labels) ** 2
-    mean: Floats = (weights @ errors) / weights.sum(axis=1)
-    return mean
 
 
 def count_patients(scored: Scored) -> dict[str, int]:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.base.odds import log_odds
 from cxr_distill.evaluation.scores import Scored, threshold_for_sensitivity
-from cxr_distill.screen.site_file import Calibration, log_odds
+from cxr_distill.screen.site_file import LEAST, Calibration
 from cxr_distill.site.measure import SEED
 
 ENOUGH = 20
@@ -48,7 +49,7 @@ def fit_calibration(scored: Scored) -> Calibration:
     """
     ill = scored.labels == 1
     targets = np.where(ill, (ill.sum() + 1) / (ill.sum() + 2), 1 / ((~ill).sum() + 2))
-    features = np.stack([log_odds(scored.probabilities), np.ones(len(ill))], axis=1)
+    features = np.stack([log_odds(scored.probabilities, least=LEAST), np.ones(len(ill))], axis=1)
     weights = np.zeros(2)
     for _ in range(100):
         p = 1 / (1 + np.exp(-features @ weights))

@@ -25,19 +25,27 @@ class ViewParams(Params):
 
 
 class BalanceParams(Params):
-    """Section `balance`: which images an epoch shows, and what statistics and threshold are taken from."""
+    """Section `balance`: which images an epoch shows, and of which the BatchNorm statistics are."""
 
     classes: bool
     batchnorm: Literal["images", "views"]
     film_quality: Fraction
-    widths: list[Annotated[Number, Field(ge=0.5, le=2)]]
-    frames: Annotated[int, Field(ge=0, le=16)]
 
     @model_validator(mode="after")
     def _film_quality_needs_balance(self) -> Self:
         if self.film_quality and not self.classes:
             raise ValueError("film_quality above 0 needs classes: true")
         return self
+
+
+class OperatingPointParams(Params):
+    """Section `operating_point`: the validation films on average over which P(pneumonia) = 0.5 shall be right.
+
+    widths: stretched to each of these; frames: so many times reframed by partners of any class.
+    """
+
+    widths: list[Annotated[Number, Field(ge=0.5, le=2)]]
+    frames: Annotated[int, Field(ge=0, le=16)]
 
 
 class SoftTargetParams(Params):

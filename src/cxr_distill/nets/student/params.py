@@ -9,10 +9,14 @@ from cxr_distill.nets.common.params import FitParams
 
 
 class StudentParams(FitParams):
-    """Section `student`: `channels` are the widths of three convolutions (plain) or of the stages (residual)."""
+    """Section `student`.
+
+    channels: the widths of three convolutions (plain) or of the stages (residual). init: the first weights.
+    """
 
     arch: Literal["plain", "residual"]
     channels: Annotated[list[PositiveInt], Field(min_length=1, max_length=8)]
+    init: Literal["random", "release"]
 
     @model_validator(mode="after")
     def _channels_fit_the_arch(self) -> Self:

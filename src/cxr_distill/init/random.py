@@ -1,0 +1,13 @@
+"""Random first weights."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from cxr_distill.nets.student.network import build_student
+from cxr_distill.nets.student.params import StudentParams
+
+
+def begin(params: StudentParams, *, classes: int) -> nn.Module:
+    """The student with the random weights that its seed gives."""
+    return build_student(params, classes=classes)

@@ -1,1 +1,0 @@
-"""The weights with which a student's training starts: one module for each value of `start` in params.yaml."""

@@ -1,1 +1,0 @@
-"""One module per stage of study/dvc.yaml, run as `python -m stages.study.NAME` from the root."""

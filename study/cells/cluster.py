@@ -1,0 +1,319 @@
+"""Cells trained by the workers of a Dask cluster: of this machine, or one that exists.
+
+A cell that was finished once is never trained again: its result lies in the store (see `store`). A worker reads the
+input files itself, by path, once; it sends back logits, at most two megabytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.files import file_sha256
+from cxr_distill.base.tensors import read_tensors
+from cxr_distill.nets.common.precision import AUTO
+from study.cells.keys import Environment, cell_key, environment, one_thread
+from study.cells.network import Rows, Tensors, train_baseline
+from study.cells.site import train_at_site
+from study.cells.store import read_cell, write_cell
+from study.cells.distilled import train_distilled
+from study.cells.teacher import label_whole_images, train_teacher
+from study.plan.matrix import SOFT_TARGETS
+from study.plan.settings import Job, Setting, TeacherSetting, WholeSetting
+from study.plan.site import SiteRows, SiteSetting
+from cxr_distill.training.data import Images, read_images
+
+SPLITS = ("train", "val", "test")
+PATIENCE = 60  # seconds for the first worker of an existing cluster to appear
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file that workers read, and the SHA-256 that it must have."""
+
+    path: Path
+    sha256: str
+
+
+def input_of(path: Path) -> Input:
+    """The file as it is now. Raises CxrError if it cannot be read."""
+    try:
+        return Input(path.resolve(), file_sha256(path))
+    except OSError as error:
+        raise CxrError(f"cannot read {path}: {error.strerror or error}; run `dvc repro` in the root") from error
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What cells are made from.
+
+    images: film or lungs -> split -> file. soft_targets, weights: of the main pipeline's teacher. labelled: share of
+    the patients -> rows (N,) of the training films that then have a label. site: number of films -> whose they are.
+    """
+
+    images: Mapping[str, Mapping[str, Input]]
+    soft_targets: Input
+    weights: Input
+    labelled: Mapping[float, Rows]
+    site: Mapping[int, SiteRows]
+
+    def of(self, job: Job) -> dict[str, str]:
+        """What a cell depends on, by name, but for another cell."""
+        setting = job.setting
+        if isinstance(setting, WholeSetting):
+            return {"train": self.images[setting.teacher.sees]["train"].sha256, "weights": self.weights.sha256}
+        if isinstance(setting, SiteSetting):
+            rows = sha256(b"".join(each.tobytes() for each in vars(self.site[setting.films]).values())).hexdigest()
+            return {**{split: self.images["film"][split].sha256 for split in ("train", "val")}, "rows": rows}
+        sees = setting.teacher.sees if isinstance(setting, TeacherSetting) else "film"
+        hashes = {split: file.sha256 for split, file in self.images[sees].items()}
+        if setting.labelled < 1:
+            hashes["labelled"] = sha256(self.labelled[setting.labelled].tobytes()).hexdigest()
+        if job.source == SOFT_TARGETS:
+            hashes[SOFT_TARGETS] = self.soft_targets.sha256
+        return hashes
+
+
+def keys_of(jobs: Mapping[str, Job], inputs: Inputs, where: Environment) -> dict[str, str]:
+    """The key of every cell by name; that of a student covers the key of the cell that teaches it."""
+    keys: dict[str, str] = {}
+    for name, job in sorted(jobs.items(), key=lambda each: each[1].source in jobs):  # teachers first
+        teacher = _teacher_of(job, keys)
+        keys[name] = cell_key(job.setting, {**inputs.of(job), **({"teacher": teacher} if teacher else {})}, where)
+    return keys
+
+
+def train_cells(
+    jobs: Mapping[str, Job], inputs: Inputs, store: Path, *, scheduler: str | None = None
+) -> tuple[dict[str, Tensors], dict[str, str]]:
+    """The result of every cell by name, and the `precision` and `processor` that they were trained with.
+
+    What the store lacks is trained and kept there; a teacher before its students.
+
+    `scheduler`: address of a Dask cluster; without one, a cluster of one-thread workers, as many as this machine has
+    cores, lives for as long as it has work. A cell that fails stops no other but its students. Raises CxrError naming
+    each cell that failed, or if the workers do not run this code.
+    """
+    with _existing(scheduler) as client:
+        where = environment() if client is None else _environment_of(client)
+        keys = keys_of(jobs, inputs, where)
+        done = {key: cell for key in set(keys.values()) if (cell := read_cell(store, key))}
+        lacking = set(keys.values()) - done.keys()
+        print(f"cells: {len(done)} of {len(done) + len(lacking)} are in {store}", flush=True)
+        if lacking and client is not None:
+            done = _train(client, jobs, keys, done, inputs, store, where)
+        elif lacking:
+            with _local(min(CPU_COUNT, len(lacking))) as own:
+                done = _train(own, jobs, keys, done, inputs, store, where)
+    precision = {job.setting.trainer.precision for job in jobs.values()}.pop()
+    trained = {"precision": where["auto"] if precision == AUTO else precision, "processor": where["processor"]}
+    return {name: done[key] for name, key in keys.items()}, trained
+
+
+@contextmanager
+def _existing(scheduler: str | None) -> Iterator[Client | None]:
+    if scheduler is None:
+        yield None
+        return
+    try:
+        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise CxrError(f"no Dask scheduler answers at {scheduler}: {' '.join(str(error).split())}") from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    # Nothing of it is reachable from another machine, and it leaves nothing behind.
+    quiet = {"distributed.scheduler.worker-saturation": 1.0, "distributed.scheduler.http.routes": []}
+    with (
+        dask.config.set(quiet),
+        TemporaryDirectory(prefix="cxr-cells-") as folder,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            memory_limit=0,  # the system's own limit is enough: a worker holds the images and one small network
+            local_directory=folder,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _environment_of(client: Client) -> Environment:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+        found = list(client.run(environment).values())
+    except TimeoutError:
+        raise CxrError(f"the cluster at {client.scheduler.address} has no workers; start some") from None
+    except ImportError as error:
+        raise CxrError(f"the workers cannot import this code ({error}); start them with PYTHONPATH=src") from error
+    return common_environment(found, environment())
+
+
+def common_environment(workers: list[Environment], own: Environment) -> Environment:
+    """What all workers run. Raises CxrError if they differ, or run other code than this process."""
+    if any(one != workers[0] for one in workers):
+        raise CxrError("the workers differ in code, versions or kind of processor; use workers of one kind")
+    if workers[0]["code"] != own["code"]:
+        raise CxrError("the workers have loaded other code than this; restart them from this checkout")
+    return workers[0]
+
+
+def _train(
+    client: Client,
+    jobs: Mapping[str, Job],
+    keys: Mapping[str, str],
+    known: Mapping[str, Tensors],
+    inputs: Inputs,
+    store: Path,
+    where: Environment,
+) -> dict[str, Tensors]:
+    """The results of the cells that are not `known`, by key, the longest trained first; each is kept as it comes.
+
+    A student starts once its teacher is known, with the teacher's logits in its task: the death of the worker that
+    trained the teacher loses nothing.
+    """
+    lacking = {key: name for name, key in keys.items() if key not in known}
+    results = dict(known)
+    failed: dict[str, str] = {}
+    waiting: dict[str, list[str]] = {}
+    running, names = as_completed(loop=client.loop), {}
+    logits: dict[str, Future[Tensors]] = {}
+
+    def start(name: str) -> None:
+        teacher = _teacher_of(jobs[name], keys)
+        if teacher and teacher not in logits:
+            logits[teacher] = client.submit(_given, results[teacher], priority=1e9, pure=False)
+        more = {"key": f"cell-{keys[name]}", "priority": cost(jobs[name].setting)}
+        future = client.submit(train_cell, jobs[name], inputs, where, logits.get(teacher or ""), **more)
+        names[future] = name
+        running.add(future)
+
+    for name in sorted(lacking.values(), key=lambda each: -cost(jobs[each].setting)):
+        teacher = _teacher_of(jobs[name], keys)
+        if teacher in lacking:
+            waiting.setdefault(teacher, []).append(name)
+        else:
+            start(name)
+    with tqdm(total=len(lacking), desc="cells", unit="cell") as bar:
+        for future in running:
+            name = names[future]
+            students = waiting.pop(keys[name], [])
+            if future.status == "finished":
+                results[keys[name]] = future.result()
+                write_cell(store, keys[name], results[keys[name]])
+                for student in students:
+                    start(student)
+            else:
+                untaught = f" (nobody taught {', '.join(sorted(students))})" if students else ""
+                failed[name] = f"{_reason(future)}{untaught}"
+            future.release()
+            bar.set_postfix_str(name)
+            bar.update()
+    if failed:
+        raise CxrError("; ".join(f"cell {name}: {reason}" for name, reason in sorted(failed.items())))
+    return results
+
+
+def _teacher_of(job: Job, keys: Mapping[str, str]) -> str | None:
+    """The key of the cell that teaches this one, if one does."""
+    return keys.get(job.source) if job.source else None
+
+
+def _given(tensors: Tensors) -> Tensors:
+    return tensors
+
+
+def _reason(future: Future[Any]) -> str:
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        return "the worker that trained it was killed again and again; is there enough memory?"
+    text = " ".join(str(error).split())
+    return text if isinstance(error, CxrError) else f"{type(error).__name__}: {text}"
+
+
+def cost(setting: Setting) -> float:
+    """About how long a cell takes, in no unit: long ones start first, so that none is left over at the end.
+
+    Teachers, and the release from which others start, come before all students, which wait for them.
+    """
+    if isinstance(setting, WholeSetting):
+        return 1e9
+    if isinstance(setting, TeacherSetting):
+        return 1e6 * setting.teacher.epochs
+    if isinstance(setting, SiteSetting):
+        return 1e8 if setting.films == 0 else setting.student.epochs * setting.films / 1e3
+    films = setting.labelled * (1.0 if setting.balance.classes else 1.9)
+    return setting.student.epochs * films * sum(setting.student.channels) / setting.pool**2
+
+
+def train_cell(job: Job, inputs: Inputs, where: Environment, teacher: Tensors | None = None) -> Tensors:
+    """The result of one cell, made in this process on one thread; `teacher`: the result of the cell that teaches it.
+
+    Raises CxrError if code, versions or kind of processor are not `where`, or if a file is not that of `inputs`.
+    """
+    setting = job.setting
+    with _as_expected(where):
+        if isinstance(setting, WholeSetting):
+            _check(inputs.weights)
+            train = inputs.images[setting.teacher.sees]["train"]
+            return label_whole_images(setting, inputs.weights.path, _images(train).pixels)
+        if isinstance(setting, SiteSetting):
+            films = {split: _images(inputs.images["film"][split]) for split in ("train", "val")}
+            return train_at_site(setting, films, inputs.site[setting.films], teacher)
+        sees = setting.teacher.sees if isinstance(setting, TeacherSetting) else "film"
+        images = {split: _images(file) for split, file in inputs.images[sees].items()}
+        labelled = inputs.labelled[setting.labelled] if setting.labelled < 1 else None
+        if isinstance(setting, TeacherSetting):
+            return train_teacher(setting, images, labelled)
+        if job.source is None:
+            return train_baseline(setting, images, labelled)
+        return train_distilled(setting, images, teacher or {"views": _logits(inputs.soft_targets)}, labelled)
+
+
+@contextmanager
+def _as_expected(where: Environment) -> Iterator[None]:
+    if environment() != where:
+        raise CxrError("its worker has other code, versions or another kind of processor; use workers of one kind")
+    bars = StringIO()  # those of trainings side by side are of use to nobody
+    with one_thread(), redirect_stdout(bars), redirect_stderr(bars):
+        yield
+
+
+@lru_cache(maxsize=2 * len(SPLITS))  # films and lungs
+def _images(file: Input) -> Images:
+    _check(file)
+    return read_images(file.path)
+
+
+@lru_cache(maxsize=1)
+def _logits(file: Input) -> NDArray[Any]:
+    _check(file)
+    return read_tensors(file.path)[0]["logits"]
+
+
+def _check(file: Input) -> None:
+    if input_of(file.path).sha256 != file.sha256:
+        raise CxrError(f"{file.path} has changed, or is another file where the worker runs; run it again")

@@ -1,0 +1,130 @@
+"""The networks of the study filled up from params.yaml, ready to be trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.base.params import Params, PositiveInt, Seed, parse
+from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.teacher.params import TeacherParams
+from study.params import FILE, Study
+from study.plan.matrix import BASELINE, PIPELINE, SITE_RELEASE, Cell, Cells, SiteStudent, Student, Teacher
+from study.plan.settings import Job, StudentSetting, TeacherSetting, WholeSetting
+from study.plan.site import SiteSetting
+
+LONGEST = 4
+"""A teacher from few labels has at most so many times the epochs."""
+
+
+class Base(Params):
+    """What the cells change: sections of params.yaml, and single values of others."""
+
+    student: StudentParams
+    teacher: TeacherParams
+    views: ViewParams
+    balance: BalanceParams
+    precision: str
+    view_count: PositiveInt
+    frame_seed: Seed
+
+
+def jobs_of(cells: Cells, study: Study, base: Base) -> dict[str, Job]:
+    """The jobs of all cells but PIPELINE. Raises CxrError naming a cell whose values do not fit."""
+    jobs = {}
+    for name, cell in cells.items():
+        if name in PIPELINE:
+            continue
+        try:
+            jobs[name] = _job_of(cell, study, base)
+        except CxrError as error:
+            raise CxrError(f"{FILE}: {name}: {str(error).removeprefix('params.yaml: ')}") from None
+    return jobs
+
+
+def _job_of(cell: Cell, study: Study, base: Base) -> Job:
+    # One process and one thread, wherever it runs: its bytes must not depend on the machine's size.
+    trainer = TrainerParams.model_validate(
+        {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "precision": base.precision}
+    )
+    teacher = base.teacher
+    if isinstance(cell, Student):
+        return Job(_student(cell, study, base, trainer), cell.source)
+    if isinstance(cell, Teacher):
+        epochs = round(teacher.epochs * min(1 / cell.share, LONGEST))
+        return Job(
+            TeacherSetting(
+                teacher=teacher.model_copy(update={"sees": cell.sees, "epochs": epochs}),
+                views=base.views,
+                view_count=base.view_count,
+                balance=base.balance,
+                trainer=trainer,
+                labelled=cell.share,
+                frame_seed=base.frame_seed,
+            )
+        )
+    if isinstance(cell, SiteStudent):
+        return Job(_at_site(cell, study, base, trainer), SITE_RELEASE if cell.start == "release" else None)
+    return Job(WholeSetting(teacher=teacher, trainer=trainer))
+
+
+def _at_site(cell: SiteStudent, study: Study, base: Base, trainer: TrainerParams) -> SiteSetting:
+    changes: dict[str, Any] = {"seed": cell.seed}
+    few = cell.films > 0 and cell.start == "nothing"
+    if few:  # from random weights, fewer films need more epochs
+        changes["epochs"] = round(base.student.epochs * max(study.site.films) / cell.films)
+    if cell.start == "release":
+        changes["learning_rate"] = study.site.learning_rate
+    return SiteSetting(
+        student=base.student.model_copy(update=changes),
+        views=base.views,
+        view_count=None if few else base.view_count,
+        balance=base.balance,
+        trainer=trainer,
+        labelled=1.0,
+        frame_seed=base.frame_seed,
+        classes=3,
+        pool=1,
+        distill=None,
+        targets=None,
+        films=cell.films,
+        start=cell.start,
+    )
+
+
+def _student(cell: Student, study: Study, base: Base, trainer: TrainerParams) -> StudentSetting:
+    blog = cell.blog
+    changes: dict[str, Any] = {"seed": cell.seed}
+    if blog:
+        changes |= {"epochs": blog.epochs, "keep": blog.keep, "learning_rate": cell.learning_rate}
+    if cell.change:
+        changes |= cell.change.values()
+    # From labels alone it sees none of the other films: it gets about as many steps of the labelled ones.
+    few = cell.how == BASELINE and cell.share < 1
+    if few:
+        changes["epochs"] = round(base.student.epochs / cell.share)
+    return StudentSetting(
+        student=student_of(study, cell.student, base.student, **changes),
+        views=base.views if cell.views else no_views(base.views),
+        view_count=None if few else base.view_count if cell.views else 1,
+        balance=blog.balance if blog else base.balance,
+        trainer=trainer,
+        labelled=cell.share,
+        frame_seed=base.frame_seed,
+        classes=blog.classes if blog else 3,
+        pool=blog.pool if blog else 1,
+        distill=cell.distill,
+        targets=cell.targets if cell.source else None,
+    )
+
+
+def student_of(study: Study, name: str, student: StudentParams, **changes: Any) -> StudentParams:
+    """The entry `name` of `students`, and what else it `changes` in section `student`. Raises CxrError if wrong."""
+    merged = {**student.model_dump(), **study.students[name].model_dump(), **changes}
+    return parse(StudentParams, merged, f"students.{name}")
+
+
+def no_views(views: ViewParams) -> ViewParams:
+    """Views that leave every image as it is."""
+    return ViewParams.model_validate(dict.fromkeys(views.model_dump(), 0))

@@ -1,0 +1,243 @@
+"""The networks that answer study/params.yaml, each under a name that says which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cxr_distill.base.errors import CxrError
+from cxr_distill.distill.params import DistillParams
+from cxr_distill.nets.student.params import StudentParams
+from study.params import FILE, BlogParams, Change, Study
+
+BASELINE, DISTILLED = "baseline", "distilled"
+PIPELINE = ("baseline", "distilled")
+"""Students of group `size` that the main pipeline trains: the one of params.yaml at its seed, alone and taught."""
+SITE_RELEASE = "site_release"
+"""The release of group `site`, from whose weights students there start."""
+SOFT_TARGETS = "soft_targets"
+"""The teacher of the main pipeline, by its logits for views."""
+WHOLE = "teacher_whole"
+"""The same teacher, by its logits for whole images."""
+
+Mode = Literal["eval", "train"]
+MODES: tuple[Mode, ...] = ("eval", "train")
+"""Whether the teacher's BatchNorm uses its own statistics, or those of each batch, as where nobody called `eval()`."""
+
+Sees = Literal["film", "lungs"]
+KINDS: Mapping[Sees, str] = {"film": "films", "lungs": "lungs"}
+"""What a teacher sees, as in params.yaml -> as in study/params.yaml."""
+
+
+@dataclass(frozen=True)
+class Student:
+    """A student: its name in `students`, its seed, and what it changes in params.yaml for the question `group`.
+
+    how: alone, or how it is taught. source: SOFT_TARGETS, or the name of the teacher cell whose logits `targets` it
+    learns from: of views, or of whole images in one of MODES. share: of the training patients that have a label.
+    change: of its schedule. blog: its recipe, at `learning_rate`.
+    """
+
+    group: Literal["size", "labels", "regime", "grid", "tuning", "tuned", "blog"]
+    student: str
+    how: str
+    seed: int
+    distill: DistillParams | None = None
+    source: str | None = None
+    targets: Literal["views"] | Mode = "views"
+    share: float = 1.0
+    views: bool = True
+    change: Change | None = None
+    blog: BlogParams | None = None
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher that the main pipeline does not train: of what it sees, from a share of the training patients."""
+
+    sees: Sees
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class WholeImages:
+    """The main pipeline's teacher on whole training images."""
+
+
+@dataclass(frozen=True)
+class SiteStudent:
+    """A student of a second hospital with so many films; 0: SITE_RELEASE, from films of other patients."""
+
+    films: int
+    start: Literal["nothing", "release"]
+    seed: int
+
+
+Cell = Student | Teacher | WholeImages | SiteStudent
+Cells = Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Main:
+    """What params.yaml says of the main pipeline's networks; `sees`: its teacher."""
+
+    student: StudentParams
+    sees: Sees
+    distill: DistillParams
+
+    @property
+    def kind(self) -> str:
+        """Its teacher's name in study/params.yaml."""
+        return KINDS[self.sees]
+
+
+def main_student(study: Study, main: Main) -> str:
+    """The name of the student of params.yaml. Raises CxrError unless there is one."""
+    wanted = (main.student.arch, main.student.channels)
+    found = [name for name, each in study.students.items() if (each.arch, each.channels) == wanted]
+    if len(found) != 1:
+        raise CxrError(f"{FILE}: students needs one of arch {wanted[0]} and channels {wanted[1]}, as in params.yaml")
+    return found[0]
+
+
+def cells_of(study: Study, main: Main) -> Cells:
+    """All networks by name, teachers and those of PIPELINE included.
+
+    Raises CxrError if a question lacks the networks that its answer is compared with.
+    """
+    _check_comparisons(study, main)
+    parts = (_size, _labels, _regime, _grid, _tuning, _site, _blog)
+    return {WHOLE: WholeImages(), **{name: cell for part in parts for name, cell in part(study, main).items()}}
+
+
+def _seeds(count: int, main: Main) -> range:
+    return range(main.student.seed, main.student.seed + count)
+
+
+def _size(study: Study, main: Main) -> dict[str, Cell]:
+    own, (first,) = main_student(study, main), _seeds(1, main)
+    cells: dict[str, Cell] = {}
+    for student, asked in study.size.items():
+        for seed in _seeds(asked.seeds, main):
+            in_pipeline = student == own and seed == first
+            name = "baseline" if in_pipeline else f"size_{student}_baseline_{seed}"
+            cells[name] = Student("size", student, BASELINE, seed)
+            for kind in asked.teachers:
+                name = "distilled" if in_pipeline and kind == main.kind else f"size_{student}_{kind}_{seed}"
+                source = SOFT_TARGETS if kind == main.kind else f"teacher_{kind}"
+                cells[name] = Student("size", student, kind, seed, main.distill, source)
+    wanted = {kind for asked in study.size.values() for kind in asked.teachers}
+    others = {f"teacher_{kind}": Teacher(sees) for sees, kind in KINDS.items() if kind in wanted - {main.kind}}
+    return {**cells, **others}
+
+
+def _labels(study: Study, main: Main) -> dict[str, Cell]:
+    student, no_labels = study.labels.student, main.distill.model_copy(update={"alpha": 1.0})
+    cells: dict[str, Cell] = {}
+    for share in study.labels.shares:
+        percent = f"{100 * share:g}"
+        teacher = f"teacher_labels_{percent}"
+        cells[teacher] = Teacher(main.sees, share)
+        for seed in _seeds(study.labels.seeds, main):
+            cells[f"labels_{percent}_baseline_{seed}"] = Student("labels", student, BASELINE, seed, share=share)
+            cells[f"labels_{percent}_distilled_{seed}"] = Student(
+                "labels", student, DISTILLED, seed, no_labels, teacher, share=share
+            )
+    return cells
+
+
+def _regime(study: Study, main: Main) -> dict[str, Cell]:
+    student = study.regime.student
+    cells: dict[str, Cell] = {}
+    for seed in _seeds(study.regime.seeds, main):
+        cells[f"regime_baseline_{seed}"] = Student("regime", student, BASELINE, seed, views=False)
+        cells[f"regime_distilled_{seed}"] = Student(
+            "regime", student, DISTILLED, seed, main.distill, WHOLE, "eval", views=False
+        )
+    return cells
+
+
+def _grid(study: Study, main: Main) -> dict[str, Cell]:
+    points = [
+        DistillParams(alpha=alpha, temperature=temperature, loss="hinton")
+        for alpha in study.grid.alpha
+        for temperature in study.grid.temperature
+    ]
+    return {
+        f"grid_{point.loss}_a{100 * point.alpha:g}_t{point.temperature:g}": Student(
+            "grid", study.grid.student, DISTILLED, main.student.seed, point, SOFT_TARGETS
+        )
+        for point in (*points, study.blog.distill)
+    }
+
+
+def _tuning(study: Study, main: Main) -> dict[str, Cell]:
+    asked, seed = study.tuning, main.student.seed
+    cells: dict[str, Cell] = {
+        f"tuning_{change.words().replace(', ', '_').replace(' ', '_')}": Student(
+            "tuning", asked.student, BASELINE, seed, change=change
+        )
+        for change in asked.settings
+    }
+    for student in asked.students:
+        for seed in _seeds(study.size[student].seeds, main):
+            cells[f"tuned_{student}_{seed}"] = Student("tuned", student, BASELINE, seed, change=asked.chosen)
+    return cells
+
+
+def _site(study: Study, main: Main) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {SITE_RELEASE: SiteStudent(0, "nothing", main.student.seed)}
+    starts: tuple[Literal["nothing", "release"], ...] = ("nothing", "release")
+    for films in study.site.films:
+        for start in starts:
+            for seed in _seeds(study.site.seeds, main):
+                cells[site_cell(films, start, seed)] = SiteStudent(films, start, seed)
+    return cells
+
+
+def site_cell(films: int, start: str, seed: int) -> str:
+    """The name of a student of group `site`."""
+    return f"site_{films}_{start}_{seed}"
+
+
+def _blog(study: Study, main: Main) -> dict[str, Cell]:
+    blog, seed = study.blog, main.student.seed
+    cells: dict[str, Cell] = {}
+    for rate, word in zip(blog.learning_rates, ("low", "high"), strict=True):
+        alone = Student("blog", blog.student, BASELINE, seed, views=False, blog=blog, learning_rate=rate)
+        cells[f"blog_{word}_baseline"] = alone
+        for mode in MODES:
+            cells[f"blog_{word}_{mode}"] = replace(alone, how=mode, distill=blog.distill, source=WHOLE, targets=mode)
+    return cells
+
+
+def _check_comparisons(study: Study, main: Main) -> None:
+    tuned = (study.tuning.student, *study.tuning.students)
+    compared = [
+        (main_student(study, main), "it is that of params.yaml"),
+        (study.labels.student, "labels compares it with those there"),
+        (study.regime.student, "regime compares it with those there"),
+        *((student, "tuning compares it with those there") for student in tuned),
+    ]
+    if study.tuning.chosen not in study.tuning.settings:
+        raise CxrError(f"{FILE}: tuning.chosen is none of tuning.settings")
+    for student, reason in compared:
+        if student not in study.size or main.kind not in study.size[student].teachers:
+            raise CxrError(f"{FILE}: size needs {student} with {main.kind} among its teachers: {reason}")
+    if study.regime.seeds > (most := study.size[study.regime.student].seeds):
+        raise CxrError(f"{FILE}: regime.seeds: {study.regime.student} has {most} seeds in size, which it needs too")
+    low, high = study.blog.learning_rates
+    if low >= high:
+        raise CxrError(f"{FILE}: blog.learning_rates: the lower one comes first")
+
+
+def by_seed(cells: Cells, group: str, student: str, how: str, *, share: float = 1.0) -> dict[int, str]:
+    """Seed -> name of the students of a group that were taught in one way."""
+    return {
+        cell.seed: name
+        for name, cell in cells.items()
+        if isinstance(cell, Student)
+        and (cell.group, cell.student, cell.how, cell.share) == (group, student, how, share)
+    }
