@@ -32,7 +32,7 @@ def score(seed: int) -> dict[str, Any]:
 
 def row(seed: int, evaluation: Mapping[str, Any]) -> str:
     """Test AUROC of the three models, and both differences with their 95% intervals over patients."""
-    from cxr_distill.evaluation.bootstrap import signed
+    from cxr_distill.base.templates import signed
 
     models, compared = evaluation["models"], evaluation["comparison"]
     cells = [f"{models[name]['test']['auroc']:.3f}" for name in ("teacher", "baseline", "distilled")]

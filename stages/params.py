@@ -25,11 +25,6 @@ def load_params(section: str, kind: type[ParamsT], *, path: Path = PARAMS) -> Pa
     return parse(kind, read_section(section, path=path), section)
 
 
-def synthetic_data(*, path: Path = PARAMS) -> bool:
-    """Whether the films are drawn, so that every figure must say so."""
-    return bool(read_section("data.source", path=path) == "phantom")
-
-
 def read_section(section: str, *, path: Path = PARAMS) -> Any:
     """The section (a dotted key) of a params file, unchecked. Raises CxrError if it is missing."""
     try:

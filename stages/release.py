@@ -1,11 +1,11 @@
-"""Release the distilled student: two ONNX files, a check that they answer as PyTorch does, and the model card."""
+"""Release the distilled student: two ONNX files, and a check that they answer as PyTorch does."""
 
 import json
 from pathlib import Path
 
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.release.params import ReleaseParams
-from stages.params import load_params, synthetic_data
+from stages.params import load_params
 from stages.running import run
 
 WEIGHTS = Path("models/distilled.safetensors")
@@ -15,7 +15,6 @@ RELEASE = Path("release")
 def main() -> None:
     params = load_params("release", ReleaseParams)
     student = load_params("student", StudentParams)
-    synthetic = synthetic_data()
 
     import numpy as np
 
@@ -24,20 +23,17 @@ def main() -> None:
     from cxr_distill.base.labels import class_names
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.evaluation.geometry import box_share
     from cxr_distill.evaluation.scores import Scored
-    from cxr_distill.nets.common.layers import load_weights
     from cxr_distill.nets.common.logits import predict_logits
-    from cxr_distill.nets.student.network import build_student
+    from cxr_distill.nets.student.network import load_student
     from cxr_distill.release.build import check_release, make_release
-    from cxr_distill.release.card import model_card
 
     index = read_index(Path("data/index.csv"))
     classes = class_names(index["subtype"])
-    net = build_student(student, classes=len(classes))
-    load_weights(net, WEIGHTS)
-    films = {split: read_tensors(Path(f"data/film/{split}.safetensors"))[0] for split in ("train", "val", "test")}
-    images = {split: each["images"] for split, each in films.items()}
+    net = load_student(student, WEIGHTS, classes=len(classes))
+    images = {
+        split: read_tensors(Path(f"data/film/{split}.safetensors"))[0]["images"] for split in ("train", "val", "test")
+    }
 
     def scored(split: str) -> Scored:
         rows = index[index.split == split]
@@ -45,8 +41,7 @@ def main() -> None:
         return Scored(sick, p_pneumonia(predict_logits(net, images[split])), rows.patient.to_numpy(str))
 
     dataset = json.loads(Path("data/dataset.json").read_text())
-    evaluation = json.loads(Path("evaluation/distilled.json").read_text())
-    files, facts = make_release(
+    files, _ = make_release(
         net,
         images["train"],
         images["val"],
@@ -60,16 +55,6 @@ def main() -> None:
 
     for name, content in files.items():
         write_bytes(RELEASE / name, content)
-    card = model_card(
-        files,
-        facts,
-        evaluation=evaluation,
-        dataset=dataset,
-        checked=checked,
-        box_share=box_share(films["test"]["boxes"]),
-        synthetic=synthetic,
-    )
-    write_bytes(RELEASE / "MODEL_CARD.md", card.encode())
     write_json(Path("reports/release.json"), checked)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cxr_distill.nets.common.params import SoftTargetParams, TrainerParams, ViewParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from stages.params import load_params, start_of_students
+from stages.params import load_params, read_section
 from stages.running import run
 
 TEACHER = Path("models/teacher.safetensors")
@@ -15,7 +15,7 @@ def main() -> None:
     teacher = load_params("teacher", TeacherParams)
     views = load_params("views", ViewParams)
     trainer = load_params("trainer", TrainerParams)
-    start = start_of_students()
+    init = read_section("student.init")
 
     import torch
 
@@ -23,28 +23,33 @@ def main() -> None:
     from cxr_distill.base.labels import count_classes
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.distill.targets import target_key, write_soft_targets
-    from cxr_distill.nets.common.layers import load_weights
-    from cxr_distill.nets.common.precision import processor, resolved
-    from cxr_distill.nets.common.validation import auroc
-    from cxr_distill.nets.teacher.network import build_teacher
+    from cxr_distill.nets.common.precision import device_of, processor, resolved
+    from cxr_distill.nets.common.validation import auroc_of
+    from cxr_distill.nets.teacher.network import load_teacher
     from cxr_distill.nets.teacher.soft_targets import make_soft_targets
     from cxr_distill.training.sampling import balanced_order
 
+    device = device_of(trainer)
+    precision = resolved(trainer.precision, device)
     path, val_path = (Path(f"data/{teacher.sees}/{split}.safetensors") for split in ("train", "val"))
     train, made_of = read_tensors(path)
     rows = balanced_order(torch.from_numpy(train["labels"]), seed=0, epoch=0)
-    precision = resolved(trainer.precision)
-    print(f"precision: {precision} on {processor()}", flush=True)
-    untrained = teacher.model_copy(update={"pretrained": False})
-    net = build_teacher(untrained, classes=count_classes(train["labels"]))
-    load_weights(net, TEACHER)
+    print(f"precision: {precision} on {processor(device)}", flush=True)
+    net = load_teacher(teacher, TEACHER, classes=count_classes(train["labels"]))
     key = target_key(teacher=TEACHER, films=made_of.get("films") or file_sha256(path), views=views)
-    if start == "release":  # a student that has learned already asks how good its teacher is
+    if init == "release":  # a student that has learned already asks how good its teacher is
         val, _ = read_tensors(val_path)
-        key["validation_auroc"] = repr(auroc(net, val["images"], val["labels"]))
+        key["validation_auroc"] = repr(auroc_of(net, val["images"], val["labels"], device=device))
     # After the AUROC: the network then has BatchNorm statistics of views.
     logits = make_soft_targets(
-        net, train["images"], rows, views, count=params.count, boxes=train.get("boxes"), precision=precision
+        net,
+        train["images"],
+        rows,
+        views,
+        count=params.count,
+        boxes=train.get("boxes"),
+        precision=precision,
+        device=device,
     )
     write_soft_targets(Path("data/soft_targets.safetensors"), logits, key)
 

@@ -1,37 +1,38 @@
-"""The teacher: a torchvision network trained on labels."""
+"""The teacher: a large network trained on labels."""
 
 from pathlib import Path
 
-from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
 from cxr_distill.nets.teacher.params import TeacherParams
+from stages import resuming
 from stages.params import load_params
-from stages.resuming import note_finished, resume_folder
 from stages.running import run
+from stages.settings import load_settings
 
 WEIGHTS = Path("models/teacher.safetensors")
 
 
 def main() -> None:
     params = load_params("teacher", TeacherParams)
-    views = load_params("views", ViewParams)
-    balance = load_params("balance", BalanceParams)
-    trainer = load_params("trainer", TrainerParams)
+    settings = load_settings()
 
-    from cxr_distill.base.files import write_table
+    from cxr_distill.base.files import write_rows
     from cxr_distill.base.labels import count_classes
     from cxr_distill.nets.common.layers import write_weights
     from cxr_distill.nets.common.precision import trained_with
     from cxr_distill.nets.teacher.network import build_teacher
-    from cxr_distill.training.data import read_images
-    from cxr_distill.training.loop import fit
+    from cxr_distill.training.data import TrainingData, read_images
+    from cxr_distill.training.loop import HISTORY, fit
     from cxr_distill.training.task import CrossEntropyTask
 
-    train, val = (read_images(Path(f"data/{params.sees}/{split}.safetensors")) for split in ("train", "val"))
-    task = CrossEntropyTask(build_teacher(params, classes=count_classes(train.labels)), params)
-    history = fit(task, train, val, views, balance, trainer, resume=resume_folder("teacher"), low_memory=True)
-    write_weights(task.net, WEIGHTS, trained=trained_with(trainer))
-    write_table(Path("plots/history/teacher.csv"), history)
-    note_finished("teacher", WEIGHTS)
+    trained = trained_with(settings.trainer)
+    data = TrainingData(*(read_images(Path(f"data/{params.sees}/{split}.safetensors")) for split in ("train", "val")))
+    classes, side = count_classes(data.train.labels), data.train.pixels.shape[-1]
+    task = CrossEntropyTask(build_teacher(params, classes=classes, side=side), params)
+    more = {"low_memory": True, "resume": resuming.start("teacher")}
+    history = fit(task, data, settings.model_copy(update=more))
+    write_weights(task.net, WEIGHTS, trained=trained)
+    write_rows(Path("plots/history/teacher.csv"), HISTORY, history)
+    resuming.finish("teacher", WEIGHTS)
 
 
 if __name__ == "__main__":

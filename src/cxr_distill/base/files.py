@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from hashlib import sha256
@@ -71,6 +72,14 @@ def write_table(path: Path, table: pd.DataFrame, *, digits: int | None = None) -
         table = table.round(digits)
     with whole_file(path) as beside:
         table.to_csv(beside, index=False, lineterminator="\n")
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV file without pandas; a value that a row lacks is left empty."""
+    with whole_file(path) as beside, beside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def file_sha256(path: Path) -> str:

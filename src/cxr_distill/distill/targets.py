@@ -1,13 +1,14 @@
 """The file of soft targets: a teacher's logits for views of the training images, with what they were made from.
 
 Logits belong to one view of one image by one teacher. The file's key covers the teacher's weights, the images and
-every knob of the views, and a file with another key is refused.
+every knob of the views, and a file with another key is rejected.
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,19 @@ def target_key(*, films: str, views: ViewParams, teacher: Path | None = None) ->
 
 
 def write_soft_targets(path: Path, logits: NDArray[np.float32], key: dict[str, str]) -> None:
-    """Write logits float32 (V, N, 3) with their key."""
+    """Write logits float32 (V, N, K) with their key."""
     write_tensors(path, {"logits": logits}, key)
 
 
-def read_soft_targets(path: Path, key: dict[str, str], *, count: int) -> NDArray[np.float32]:
-    """Logits float32 (count, N, 3). Raises CxrError if the file was made from anything but `key`, or is too short."""
+class SoftTargets(NamedTuple):
+    """A teacher's logits float32 (count, N, K), and its AUROC on validation where the stage `soft_targets` asked."""
+
+    logits: NDArray[np.float32]
+    validation_auroc: float | None
+
+
+def read_soft_targets(path: Path, key: dict[str, str], *, count: int) -> SoftTargets:
+    """The soft targets of `count` views. Raises CxrError if the file was made from anything but `key`, or is short."""
     tensors, found = read_tensors(path)
     wrong = [name for name, value in key.items() if found.get(name) != value]
     if wrong:
@@ -44,4 +52,5 @@ def read_soft_targets(path: Path, key: dict[str, str], *, count: int) -> NDArray
         raise CxrError(
             f"{path} has {len(logits)} usable views, soft_targets.count is {count}; run `dvc repro soft_targets`"
         )
-    return logits[:count]
+    asked = found.get("validation_auroc")
+    return SoftTargets(logits[:count], None if asked is None else float(asked))

@@ -18,6 +18,6 @@ class DistillationTask(ClassificationTask):
         self.distill = distill
         self.settings.append(distill)
 
-    def losses(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, answers: Tensor) -> dict[str, Tensor]:
         smoothing = self.params.label_smoothing
-        return distillation_losses(logits, batch["teacher"], batch["labels"], self.distill, label_smoothing=smoothing)
+        return distillation_losses(answers, batch["teacher"], batch["labels"], self.distill, label_smoothing=smoothing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,17 +40,6 @@ class Estimate:
 def rounded(value: float) -> float:
     """Six digits, and no negative zero, so that equal results are written as equal text."""
     return round(float(value), DIGITS) + 0.0
-
-
-def signed(difference: Mapping[str, float]) -> str:
-    """`+0.008 [+0.004, +0.013]` of {value or mean, low, high}.
-
-    It has four digits where three would hide on which side of 0 a number is.
-    """
-    numbers = [difference[key] for key in ("mean" if "mean" in difference else "value", "low", "high")]
-    digits = 4 if any(number and abs(number) < 0.0005 for number in numbers) else 3
-    middle, low, high = (f"{round(number, digits) + 0.0:+.{digits}f}" for number in numbers)  # no negative zero
-    return f"{middle} [{low}, {high}]"
 
 
 def exact_if_certain(share: dict[str, float], *, patients: int) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,6 +88,16 @@ def estimate(scored: Scored, weights: Floats, statistic: Statistic) -> Estimate:
 def estimates(scored: Scored, weights: Floats, *, threshold: float = THRESHOLD) -> dict[str, Estimate]:
     """Every metric of METRICS on the images and in each resample `weights` (from `patient_resamples`)."""
     return {name: estimate(scored, weights, partial(metric, threshold=threshold)) for name, metric in METRICS.items()}
+
+
+def mean_estimates(each: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
+    """Means over the draws of one set of films, each from the same resamples."""
+    return {
+        name: Estimate(
+            sum(one[name].value for one in each) / len(each), np.mean([one[name].resamples for one in each], axis=0)
+        )
+        for name in each[0]
+    }
 
 
 def decisions(scored: Scored, threshold: float = THRESHOLD) -> NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,15 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
-from torchvision.models.resnet import BasicBlock
-from tqdm import trange
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.lungs.params import LungParams
 from cxr_distill.nets.common.layers import Standardise, load_weights
-from cxr_distill.nets.common.params import ViewParams
-from cxr_distill.nets.common.views import draw_view, network_input
-from cxr_distill.training.sampling import shuffled_order
+from cxr_distill.nets.common.params import BalanceParams, FitSettings, TrainerParams, ViewParams
+from cxr_distill.nets.common.precision import CPU
+from cxr_distill.nets.common.residual import ResidualBlock
+from cxr_distill.nets.common.views import network_input
+from cxr_distill.training.data import Images, TrainingData
+from cxr_distill.training.loop import fit
+from cxr_distill.training.task import Batch, Task
 
 SHIPPED = Path(__file__).parent / "finder.safetensors"
 """models/lung_finder.safetensors of the committed run: a test compares them."""
@@ -39,54 +40,53 @@ def build_finder(params: LungParams, *, side: int) -> nn.Module:
     ]
     side = -(-side // 2)
     for narrow, wide in pairwise([first, *params.channels]):
-        shortcut = nn.Sequential(nn.Conv2d(narrow, wide, 1, stride=2, bias=False), nn.BatchNorm2d(wide))
-        body.append(BasicBlock(narrow, wide, 2, shortcut))
+        body.append(ResidualBlock(narrow, wide, stride=2))
         side = -(-side // 2)
     head = [nn.Conv2d(params.channels[-1], REDUCED, 1), nn.ReLU(inplace=True), nn.Flatten()]
     return nn.Sequential(Standardise(), *body, *head, nn.Linear(REDUCED * side * side, 4))
 
 
+class BoxTask(Task):
+    """The mean distance between the sides of the box of both lungs and those that the network finds."""
+
+    def losses(self, batch: Batch, answers: Tensor) -> dict[str, Tensor]:
+        return {"loss": l1_loss(answers, boxes_in_view(batch["labels"], batch["affine"]))}
+
+
 def train_finder(
-    params: LungParams, images: NDArray[np.uint8], boxes: NDArray[np.float32], views: ViewParams
+    params: LungParams,
+    images: NDArray[np.uint8],
+    boxes: NDArray[np.float32],
+    views: ViewParams,
+    trainer: TrainerParams,
+    *,
+    resume: Path | None = None,
 ) -> nn.Module:
     """A finder trained on grey uint8 `images` (N, S, S) with `boxes` (N, 4; NaN: none), under views without rotation.
 
-    Raises CxrError if fewer than ENOUGH films have a box.
+    Raises CxrError if fewer than ENOUGH films have a box, and as `training.loop.fit` does.
     """
     known = ~np.isnan(boxes).any(axis=1)
     if known.sum() < ENOUGH:
         raise CxrError(f"{known.sum()} training films have a box of the lungs, and {ENOUGH} are needed to find others")
-    net = build_finder(params, side=images.shape[-1]).to(memory_format=torch.channels_last)
-    pixels, wanted = torch.from_numpy(images[known]), torch.from_numpy(boxes[known])
+    net = build_finder(params, side=images.shape[-1])
     *_, head = net.children()
     assert isinstance(head, nn.Linear)
     with torch.no_grad():  # starts at the mean box
         head.weight.mul_(0.1)
-        head.bias.copy_(wanted.mean(dim=0))
-    # A rotated box is no box.
-    views = views.model_copy(update={"rotation_degrees": 0.0})
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1.0, weight_decay=params.weight_decay, fused=True)
-    steps = max(1, len(pixels) // params.batch_size)
-    total, warmup = params.epochs * steps, max(1, params.epochs * steps // 10)
-
-    def rate(step: int) -> float:
-        if step < warmup:
-            return params.learning_rate * (step + 1) / warmup
-        return params.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    for epoch in trange(params.epochs, desc="lung finder", unit="epoch"):
-        view = draw_view(len(pixels), views, number=epoch)
-        moved = boxes_in_view(wanted, view.affine)
-        order = shuffled_order(len(pixels), seed=params.seed, epoch=epoch)
-        net.train()
-        for number in range(steps):
-            rows = order[number * params.batch_size : (number + 1) * params.batch_size]
-            loss = l1_loss(net(network_input(pixels[rows], view.rows(rows))), moved[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+        head.bias.copy_(torch.from_numpy(boxes[known]).mean(dim=0))
+    films = Images(images[known], boxes[known])
+    settings = FitSettings(
+        views=views.model_copy(update={"rotation_degrees": 0.0}),  # a rotated box is no box
+        balance=BalanceParams(classes=False, batchnorm="views", film_quality=0.0),
+        operating_point=None,
+        trainer=trainer,
+        validate_after="never",
+        resume=resume,
+    )
+    fit(BoxTask(net, params), TrainingData(films, films), settings)
+    if not all(parameter.isfinite().all() for parameter in net.parameters()):
+        raise CxrError("the training of the lung finder diverged; lower lungs.learning_rate")
     return net.eval()
 
 
@@ -114,9 +114,10 @@ def boxes_in_view(boxes: Tensor, affine: Tensor) -> Tensor:
     return ((corners + 1) / 2).clamp(0, 1)
 
 
-def find_boxes(net: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def find_boxes(net: nn.Module, images: NDArray[np.uint8], *, device: torch.device = CPU) -> NDArray[np.float32]:
     """Boxes float32 (N, 4) within [0, 1] of grey uint8 `images` (N, S, S)."""
+    net = net.eval().to(device)
     with torch.inference_mode():
-        parts = [net.eval()(network_input(part)) for part in torch.from_numpy(images).split(64)]
+        parts = [net(network_input(part.to(device))).cpu() for part in torch.from_numpy(images).split(64)]
     found: NDArray[np.float32] = torch.cat(parts).clamp(0, 1).numpy()
     return found

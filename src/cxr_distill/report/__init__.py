@@ -1,1 +1,1 @@
-"""Tables, words and pictures made from figures."""
+"""What people read of one run: words, tables and pictures from committed figures."""

@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 from matplotlib.figure import Figure
 
 from cxr_distill.base.templates import render
-from cxr_distill.evaluation.bootstrap import signed
 from cxr_distill.evaluation.figures import COLOURS, png
 
 TEMPLATE = Path(__file__).parent / "templates" / "comparison.md.j2"
 NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
-def comparison_report(evaluation: Mapping[str, Any], *, synthetic: bool) -> str:
+def comparison_report(evaluation: Mapping[str, Any]) -> str:
     """Markdown: the answer, a row per model with 95% intervals, paired differences, and what the models are."""
     models = evaluation["models"]
     trained: dict[str, list[str]] = {}
@@ -26,25 +25,25 @@ def comparison_report(evaluation: Mapping[str, Any], *, synthetic: bool) -> str:
     return render(
         TEMPLATE,
         names=NAMES,
-        difference=signed,
-        synthetic=synthetic,
         trained=trained,
         size_ratio=models["teacher"]["parameters"] / models["distilled"]["parameters"],
-        **evaluation,
+        **{"synthetic": False, "source": None, **evaluation},
     )
 
 
-def comparison_picture(evaluation: Mapping[str, Any], roc: pd.DataFrame, *, synthetic: bool) -> bytes:
-    """PNG bytes: ROC of every model (`roc` from `roc_curves`), and metrics with 95% intervals."""
+def comparison_picture(evaluation: Mapping[str, Any], roc: Path) -> bytes:
+    """PNG bytes: ROC of every model (`roc`: plots/roc.csv), and metrics with 95% intervals."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     n = evaluation["comparison"]["n"]
     split = "Test patients" if "packed" in evaluation["dataset"] else "Official test split"
+    synthetic = evaluation.get("synthetic", False)
     figure.suptitle(f"SYNTHETIC chests, n = {n}" if synthetic else f"{split}, n = {n}, threshold 0.5")
     curve, *metrics = figure.subplots(1, 4, width_ratios=(3, 2, 2, 2))
+    curves = np.genfromtxt(roc, delimiter=",", names=True)
     names = list(evaluation["models"])
     for number, name in enumerate(names):
         colour, test = COLOURS[number % len(COLOURS)], evaluation["models"][name]["test"]
-        curve.plot(roc["false_positive_rate"], roc[name], label=name, color=colour)
+        curve.plot(curves["false_positive_rate"], curves[name], label=name, color=colour)
         for axes, metric in zip(metrics, ("auroc", "accuracy", "specificity"), strict=True):
             interval = test["ci95"][metric]
             axes.plot([interval["low"], interval["high"]], [-number, -number], color=colour)

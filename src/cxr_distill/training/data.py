@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.tensors import read_tensors
-from cxr_distill.nets.common.params import BalanceParams, ViewParams
+from cxr_distill.nets.common.params import FitSettings, ScheduleParams
 from cxr_distill.nets.common.views import View, draw_view, network_input
 from cxr_distill.training.film_quality import overlap_weights
 from cxr_distill.training.sampling import balanced_order, shuffled_order
@@ -24,7 +24,10 @@ from cxr_distill.training.task import Batch
 
 @dataclass(frozen=True)
 class Images:
-    """A split: grey uint8 `pixels` (N, S, S), class `labels` (N,); for films also `boxes` of the lungs (N, 4)."""
+    """A split: grey uint8 `pixels` (N, S, S), class `labels` (N,); for films also `boxes` of the lungs (N, 4).
+
+    For the lung finder, `labels` are float32 (N, 4): the boxes that it learns.
+    """
 
     pixels: NDArray[Any]
     labels: NDArray[Any]
@@ -35,6 +38,21 @@ def read_images(path: Path) -> Images:
     """A split from data/film or data/lungs; only films have boxes."""
     tensors, _ = read_tensors(path)
     return Images(tensors["images"], tensors["labels"], tensors.get("boxes"))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a network learns from. teacher: for distillation, logits float32 (V, N, K) for V views of `train`."""
+
+    train: Images
+    val: Images
+    teacher: NDArray[np.float32] | None = None
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """All arrays, in a fixed order."""
+        splits = (self.train, self.val)
+        found = [array for split in splits for array in (split.pixels, split.labels)]
+        return found + [array for array in (*(split.boxes for split in splits), self.teacher) if array is not None]
 
 
 @dataclass(frozen=True)
@@ -68,48 +86,36 @@ class Batches:
 
 
 class ViewData(LightningDataModule):
-    """Train and validation images in memory; epoch e shows view e (mod `view_count`, if given)."""
+    """Train and validation images in memory; epoch e shows view e (mod `settings.view_count`, if given)."""
 
-    def __init__(
-        self,
-        train: Images,
-        val: Images,
-        views: ViewParams,
-        balance: BalanceParams,
-        *,
-        batch_size: int,
-        seed: int,
-        view_count: int | None,
-        teacher: NDArray[np.float32] | None,
-    ) -> None:
+    def __init__(self, data: TrainingData, settings: FitSettings, schedule: ScheduleParams) -> None:
         super().__init__()
-        self.views, self.batch_size, self.seed, self.view_count = views, batch_size, seed, view_count
-        self.pixels, self.labels = torch.from_numpy(train.pixels), torch.from_numpy(train.labels).long()
-        self.boxes = None if train.boxes is None else torch.from_numpy(train.boxes)
+        self.settings, self.schedule = settings, schedule
+        self.pixels, self.labels, self.boxes = _tensors(data.train)
+        self.val_pixels, self.val_labels, self.val_boxes = _tensors(data.val)
+        self.teacher = None if data.teacher is None else torch.from_numpy(data.teacher)
         self.weights = None
-        if balance.classes:
-            self.weights = overlap_weights(self.pixels, self.labels, strength=balance.film_quality)
-        self.val_boxes = None if val.boxes is None else torch.from_numpy(val.boxes)
-        self.val_pixels, self.val_labels = torch.from_numpy(val.pixels), torch.from_numpy(val.labels).long()
-        self.teacher = None if teacher is None else torch.from_numpy(teacher)
+        if settings.balance.classes:
+            self.weights = overlap_weights(self.pixels, self.labels, strength=settings.balance.film_quality)
 
     def train_dataloader(self) -> Batches:
         epoch, rank, world = 0, 0, 1
         if self.trainer:
             epoch, rank, world = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
-        if self.batch_size % world:
-            raise CxrError(f"batch_size {self.batch_size} is not divisible by {world} processes; make it so")
+        size, seed, count = self.schedule.batch_size, self.schedule.seed, self.settings.view_count
+        if size % world:
+            raise CxrError(f"batch_size {size} is not divisible by {world} processes; make it so")
         if self.weights is None:
-            order = shuffled_order(len(self.labels), seed=self.seed, epoch=epoch)
+            order = shuffled_order(len(self.labels), seed=seed, epoch=epoch)
         else:
-            order = balanced_order(self.labels, self.weights, seed=self.seed, epoch=epoch)
-        number = epoch if self.view_count is None else epoch % self.view_count
+            order = balanced_order(self.labels, self.weights, seed=seed, epoch=epoch)
+        number = epoch if count is None else epoch % count
         return Batches(
             self.pixels,
             self.labels,
             order,
-            self.batch_size,
-            draw_view(len(self.labels), self.views, number=number, boxes=self.boxes),
+            size,
+            draw_view(len(self.labels), self.settings.views, number=number, boxes=self.boxes),
             None if self.teacher is None else self.teacher[number],
             rank,
             world,
@@ -123,4 +129,13 @@ class ViewData(LightningDataModule):
         """Draw the view on the device that trains."""
         view = batch.pop("view", None)
         images = batch.pop("images")
-        return {**batch, "pixels": network_input(images, None if view is None else view.to(images.device))}
+        if view is None:
+            return {**batch, "pixels": network_input(images)}
+        view = view.to(images.device)
+        return {**batch, "pixels": network_input(images, view), "affine": view.affine}
+
+
+def _tensors(images: Images) -> tuple[Tensor, Tensor, Tensor | None]:
+    labels = torch.from_numpy(images.labels)
+    boxes = None if images.boxes is None else torch.from_numpy(images.boxes)
+    return torch.from_numpy(images.pixels), labels if labels.is_floating_point() else labels.long(), boxes

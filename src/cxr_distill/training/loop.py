@@ -7,27 +7,79 @@ import logging
 import os
 import sys
 import warnings
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cxr_distill.nets.common.batchnorm import estimate_batchnorm
-from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.nets.common.params import FitSettings
 from cxr_distill.nets.common.precision import trained_with
-from cxr_distill.training.data import Images, ViewData
+from cxr_distill.training.data import TrainingData, ViewData
 from cxr_distill.training.operating_point import set_operating_point
 from cxr_distill.training.resume import EveryEpoch, WholeCheckpoints, resume_key
 from cxr_distill.training.sampling import balanced_order
-from cxr_distill.training.task import ClassificationTask
+from cxr_distill.training.task import Task
 
-HISTORY = ["epoch", "train_loss", "val_loss", "val_accuracy", "val_auroc"]
+HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_auroc")
+History = list[dict[str, float]]
+"""A row an epoch, of HISTORY rounded to six digits."""
+
+
+def fit(task: Task, data: TrainingData, settings: FitSettings) -> History:
+    """Train `task.net` in place, keep the weights that its schedule's `keep` says, return the history.
+
+    On one kind of processor the result is a function of the arguments alone, also where the run goes on from an epoch
+    that a killed one left in the folder `settings.resume`. Raises CxrError if the loss diverges, if a file cannot be
+    written, or if this machine has not the processor that `settings.trainer` asks for.
+    """
+    trained = trained_with(settings.trainer)
+    set_allocator(low_memory=settings.low_memory)
+    quiet_lightning()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Filling fresh memory costs 4% of a step, and nothing here reads it unwritten.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    task.net.to(memory_format=torch.channels_last)
+    films = ViewData(data, settings, task.schedule)
+    history = _History(seed=task.schedule.seed, best=getattr(task.schedule, "keep", "last") == "best")
+    callbacks: list[Callback] = [history, TQDMProgressBar(refresh_rate=10)]
+    if settings.balance.batchnorm == "images":
+        callbacks.insert(0, _BatchNormOfWholeImages(films))
+    left = None
+    if settings.resume is not None:
+        every = EveryEpoch(settings.resume, resume_key(task, settings, data, trained))
+        every.remove_others()
+        callbacks.append(every)
+        left = every.left()
+    each_epoch = settings.validate_after == "each" or history.best
+    validates = settings.validate_after != "never"
+    trainer = Trainer(
+        **{**settings.trainer.model_dump(), "precision": trained["precision"]},
+        max_epochs=task.schedule.epochs,
+        callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=1 if each_epoch else task.schedule.epochs,
+        limit_val_batches=1.0 if validates else 0,
+        enable_checkpointing=settings.resume is not None,
+        logger=False,
+        enable_model_summary=False,
+    )
+    if trainer.is_global_zero:
+        print(f"precision: {trained['precision']} on {trained['processor']}", flush=True)
+    try:
+        trainer.fit(task, datamodule=films, ckpt_path=left, weights_only=True)
+    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from stop
+    if history.best:
+        task.load_state_dict(history.weights)
+    if settings.operating_point is not None:
+        set_operating_point(task.net, films.val_pixels, films.val_labels, settings.operating_point, films.val_boxes)
+    return [{name: round(row[name], 6) for name in HISTORY if name in row} for row in history.rows]
 
 
 class _BatchNormOfWholeImages(Callback):
@@ -46,7 +98,7 @@ class _History(Callback):
 
     def __init__(self, *, seed: int, best: bool) -> None:
         self.seed, self.best = seed, best
-        self.rows: list[dict[str, float]] = []
+        self.rows: History = []
         self.weights: dict[str, Tensor] = {}
 
     def on_train_epoch_start(self, trainer: Trainer, _: LightningModule) -> None:
@@ -64,84 +116,6 @@ class _History(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.weights = state["rows"], state["weights"]
-
-
-def fit(
-    task: ClassificationTask,
-    train: Images,
-    val: Images,
-    views: ViewParams,
-    balance: BalanceParams,
-    trainer: TrainerParams,
-    *,
-    view_count: int | None = None,
-    teacher: NDArray[np.float32] | None = None,
-    resume: Path | None = None,
-    validate: Literal["every", "last"] = "every",
-    low_memory: bool = False,
-) -> pd.DataFrame:
-    """Train `task.net` in place, keep the weights that its `keep` says, return the history: columns HISTORY.
-
-    `teacher`: logits float32 (view_count, N, 3) for distillation. On one kind of processor the result is a function
-    of the arguments alone, also where the run goes on from an epoch that a killed one left in the folder `resume`.
-    `validate`: after which epochs; a run that keeps the best epoch needs every one, all others give the same weights.
-    `low_memory`: see `set_allocator`. Raises CxrError if the loss diverges, or if a file cannot be written.
-    """
-    trained = trained_with(trainer)
-    set_allocator(low_memory=low_memory)
-    quiet_lightning()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling fresh memory costs 4% of a step, and nothing here reads it unwritten.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    task.net.to(memory_format=torch.channels_last)
-    data = ViewData(
-        train,
-        val,
-        views,
-        balance,
-        batch_size=task.params.batch_size,
-        seed=task.params.seed,
-        view_count=view_count,
-        teacher=teacher,
-    )
-    history = _History(seed=task.params.seed, best=task.params.keep == "best")
-    callbacks: list[Callback] = [history, TQDMProgressBar(refresh_rate=10)]
-    if balance.batchnorm == "images":
-        callbacks.insert(0, _BatchNormOfWholeImages(data))
-    left = None
-    if resume is not None:
-        arrays = [train.pixels, train.labels, val.pixels, val.labels]
-        arrays += [array for array in (train.boxes, val.boxes, teacher) if array is not None]
-        more = [str(view_count), *trained.values()]
-        key = resume_key(task.net, [*task.settings, views, balance, trainer], more, arrays)
-        every = EveryEpoch(resume, key)
-        callbacks.append(every)
-        left = every.left()
-    fitting = Trainer(
-        **{**trainer.model_dump(), "precision": trained["precision"]},
-        max_epochs=task.params.epochs,
-        callbacks=callbacks,
-        plugins=[WholeCheckpoints()],
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
-        check_val_every_n_epoch=1 if validate == "every" or history.best else task.params.epochs,
-        enable_checkpointing=resume is not None,
-        logger=False,
-        enable_model_summary=False,
-    )
-    if fitting.is_global_zero:
-        print(f"precision: {trained['precision']} on {trained['processor']}", flush=True)
-    try:
-        fitting.fit(task, datamodule=data, ckpt_path=left, weights_only=True)
-    except SystemExit as stop:  # what Lightning makes of Ctrl-C
-        raise KeyboardInterrupt from stop
-    if history.best:
-        task.load_state_dict(history.weights)
-    set_operating_point(
-        task.net, data.val_pixels, data.val_labels, widths=balance.widths, boxes=data.val_boxes, frames=balance.frames
-    )
-    return pd.DataFrame(history.rows, columns=HISTORY).round(6)
 
 
 def set_allocator(*, low_memory: bool) -> None:

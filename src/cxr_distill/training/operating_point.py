@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
@@ -11,6 +9,7 @@ from torch.nn.functional import log_softmax
 
 from cxr_distill.nets.common.frames import in_frame
 from cxr_distill.nets.common.layers import OperatingPoint
+from cxr_distill.nets.common.params import OperatingPointParams
 from cxr_distill.nets.common.views import stretch, to_input
 from cxr_distill.training.sampling import shuffled_order
 
@@ -29,24 +28,19 @@ def screening_losses(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def set_operating_point(
-    net: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    widths: Sequence[float],
-    boxes: Tensor | None = None,
-    frames: int = 0,
+    net: nn.Module, images: Tensor, labels: Tensor, params: OperatingPointParams, boxes: Tensor | None = None
 ) -> float:
     """Shift the logit of normal so that P(pneumonia) is right on average over shapes and frames; return the shift.
 
     The shift minimises `screening_losses`, both classes weighted equally, on validation `images` (N, S, S) stretched
-    to each of `widths`, and `frames` times in the frames of random films among them, if their `boxes` (N, 4) are given.
-    Films of another hospital have other shapes, and squashing to a square keeps them as distortion; they are framed in
-    other ways, too. No `widths` and no `frames`: no shift.
+    to each of `params.widths`, and `params.frames` times reframed by random films among them, if their `boxes` (N, 4)
+    are given. Films of another hospital have other shapes, and squashing to a square keeps them as distortion; they are
+    framed in other ways, too. No widths and no frames: no shift.
     """
+    widths = params.widths
     point = next(module for module in net.modules() if isinstance(module, OperatingPoint))
     point.normal.zero_()
-    rounds = frames if boxes is not None else 0
+    rounds = params.frames if boxes is not None else 0
     if not (widths or rounds):
         return 0.0
     net.eval()
@@ -57,7 +51,7 @@ def set_operating_point(
         batches += [to_input(part) for part in in_frame(images, boxes, boxes[partner]).split(64)]
     with torch.inference_mode():
         logits = torch.cat([net(batch.contiguous(memory_format=torch.channels_last)) for batch in batches])
-    logits = logits.double()  # single precision leaves a flat minimum uncertain by 1e-4
+    logits = logits.double()  # fp32 leaves a flat minimum uncertain by 1e-4
     weights, repeated = balanced_weights(labels).repeat(len(widths) + rounds), labels.repeat(len(widths) + rounds)
 
     def loss(shift: float) -> float:

@@ -7,28 +7,37 @@ versions starts from the beginning. It lies in a folder that neither Git nor DVC
 from __future__ import annotations
 
 import platform
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from numpy.typing import NDArray
-from torch import nn
+from lightning.pytorch.utilities import rank_zero_only
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import whole_file
-from cxr_distill.base.params import Params
+from cxr_distill.base.imports import reached
+from cxr_distill.nets.common.params import FitSettings
 from cxr_distill.nets.common.precision import processor
 
+if TYPE_CHECKING:
+    from cxr_distill.training.data import TrainingData
+    from cxr_distill.training.task import Task
 
-def resume_key(net: nn.Module, settings: Sequence[Params], more: Sequence[str], arrays: Sequence[NDArray[Any]]) -> str:
-    """Hex SHA-256 of the starting weights of `net`, its structure, `settings`, `arrays`, code, versions and threads."""
+SOURCE = Path(__file__).resolve().parents[2]
+"""The folder of the package cxr_distill."""
+
+
+def resume_key(task: Task, settings: FitSettings, data: TrainingData, trained: Mapping[str, str]) -> str:
+    """Hex SHA-256 of all that a training depends on: starting weights, settings, arrays, code, versions and processor.
+
+    The code is that of every module of this project that `fit`, the task or a layer of its network can import.
+    """
     digest = sha256()
 
     def add(content: bytes) -> None:
@@ -36,41 +45,48 @@ def resume_key(net: nn.Module, settings: Sequence[Params], more: Sequence[str], 
         digest.update(content)
 
     versions = [torch.__version__, lightning.__version__, np.__version__, platform.python_version()]
-    machine = [processor()]
-    modules = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "cxr_distill"]
-    for text in [str(net), *(item.model_dump_json() for item in settings), *more, *versions, *machine]:
+    texts = [str(task.net), *(each.model_dump_json() for each in task.settings)]
+    for text in [*texts, settings.model_dump_json(exclude={"resume"}), *trained.values(), *versions, processor()]:
         add(text.encode())
-    for module in modules:
-        if module.__file__:
-            add(Path(module.__file__).read_bytes())
-    for name, tensor in net.state_dict().items():
+    modules = {"cxr_distill.training.loop", type(task).__module__, *(type(part).__module__ for part in task.modules())}
+    for path in sorted(set().union(*(reached(module, SOURCE) for module in modules))):
+        add(path.read_bytes())
+    for name, tensor in task.net.state_dict().items():
         add(name.encode())
         add(tensor.cpu().contiguous().numpy().tobytes())
-    for array in arrays:
+    for array in data.arrays():
         add(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
 class EveryEpoch(ModelCheckpoint):
-    """The whole state of a run after every epoch, in `folder`/`key`.ckpt; files of other runs there are removed."""
+    """The whole state of a run after every epoch, in `folder`/`key`.ckpt."""
 
     def __init__(self, folder: Path, key: str) -> None:
         super().__init__(folder, filename=key, save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True)
-        self._folder, self._key = folder, key
+        self._folder, self._file = folder, folder / f"{key}.ckpt"
 
     def left(self) -> Path | None:
-        """The file of an earlier, killed run, if there is one that can be read."""
-        path = self._folder / f"{self._key}.ckpt"
-        for other in self._folder.glob("*"):
-            if other != path:
-                other.unlink(missing_ok=True)
-        try:
-            torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception:  # missing, damaged or of a kind that is not loaded: start afresh
-            path.unlink(missing_ok=True)
+        """The file of an earlier, killed run, if there is one that can be read. A damaged one is written over later."""
+        if not self._file.exists():
             return None
-        return path
+        try:
+            torch.load(self._file, map_location="cpu", weights_only=True, mmap=True)
+        except (OSError, MemoryError):  # says nothing about the file
+            raise
+        except Exception as error:
+            if "memory" in str(error):
+                raise
+            return None
+        return self._file
+
+    @rank_zero_only
+    def remove_others(self) -> None:
+        """Remove what runs of another key left in the folder."""
+        for other in self._folder.glob("*"):
+            if other != self._file:
+                other.unlink(missing_ok=True)
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -51,18 +51,19 @@ def activation_maps(net: nn.Module, images: NDArray[np.uint8], *, batch_size: in
     caught: list[Tensor] = []
     hook = pool.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     net = net.eval().to(memory_format=torch.channels_last)
+    device = next(net.parameters()).device
     maps, sums = [], []
     try:
         with torch.inference_mode():
             for part in torch.from_numpy(images).split(batch_size):
-                logits = net(network_input(part))
+                logits = net(network_input(part.to(device)))
                 shares = logits[:, 1:].softmax(dim=1)
                 evidence = class_activation(caught.pop(), logits, head.weight)
                 differences = (shares * logits[:, 1:]).sum(dim=1) - logits[:, 0]
                 # Bias and operating point are of no place: spread evenly.
                 offset = differences - evidence.mean(dim=(1, 2))
-                maps.append((evidence + offset[:, None, None]).double().numpy())
-                sums.append(differences.double().numpy())
+                maps.append((evidence + offset[:, None, None]).cpu().double().numpy())
+                sums.append(differences.cpu().double().numpy())
     finally:
         hook.remove()
     return np.concatenate(maps), np.concatenate(sums)

@@ -20,5 +20,7 @@ def estimate_batchnorm(net: nn.Module, images: Tensor, rows: Tensor, *, view: Vi
     """
     device = next(net.parameters()).device
     parts = rows[:BATCHNORM_IMAGES].split(64)
-    batches = (network_input(images[part], None if view is None else view.rows(part)) for part in parts)
+    batches = (
+        network_input(images[part].to(device), None if view is None else view.rows(part).to(device)) for part in parts
+    )
     update_bn(batches, net, device=device)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cxr_distill.nets.common.precision import SINGLE, autocast
+from cxr_distill.nets.common.precision import CPU, FP32, autocast
 from cxr_distill.nets.common.views import View, network_input
 
 
@@ -18,19 +18,21 @@ def predict_logits(
     images: NDArray[np.uint8],
     *,
     view: View | None = None,
-    precision: str = SINGLE,
+    precision: str = FP32,
+    device: torch.device = CPU,
     batch_size: int = 64,
 ) -> NDArray[Any]:
     """Logits float32 (N, 3) of grey uint8 `images` (N, S, S) in eval mode, as they are or under `view`.
 
-    `precision`: as `precision.resolved` names it.
+    `precision`: as `precision.resolved` names it. The network stays on `device`.
     """
-    net = net.eval().to(memory_format=torch.channels_last)
+    net = net.eval().to(device, memory_format=torch.channels_last)
     pixels = torch.from_numpy(images)
     logits = []
     with torch.inference_mode():
         for rows in torch.arange(len(pixels)).split(batch_size):
-            batch = network_input(pixels[rows], None if view is None else view.rows(rows))
-            with autocast(precision):
-                logits.append(net(batch).float())
+            drawn = None if view is None else view.rows(rows).to(device)
+            batch = network_input(pixels[rows].to(device), drawn)
+            with autocast(precision, device):
+                logits.append(net(batch).float().cpu())
     return torch.cat(logits).numpy()

@@ -1,5 +1,6 @@
 """Typed parameters of views, balance and training that teacher and students share."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -54,19 +55,21 @@ class SoftTargetParams(Params):
     count: PositiveInt
 
 
-class FitParams(Params):
-    """One training schedule: AdamW, linear warm-up, cosine decay to zero.
-
-    keep: the weights of the last epoch, or of the one with the least validation loss.
-    """
+class ScheduleParams(Params):
+    """One training schedule: AdamW, linear warm-up, cosine decay to zero."""
 
     epochs: PositiveInt
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: PositiveNumber
     weight_decay: Annotated[Number, Field(ge=0)]
+    seed: Seed
+
+
+class FitParams(ScheduleParams):
+    """The schedule of a classifier. keep: the weights of the last epoch, or of that with the least validation loss."""
+
     label_smoothing: Annotated[Number, Field(ge=0, lt=1)]
     keep: Literal["last", "best"]
-    seed: Seed
 
 
 class TrainerParams(Params):
@@ -76,4 +79,22 @@ class TrainerParams(Params):
     devices: PositiveInt | Literal["auto"]
     num_nodes: PositiveInt
     strategy: str
-    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"]
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+
+
+class FitSettings(Params):
+    """What a training has beside its network, its loss and its schedule.
+
+    view_count: after how many epochs the views repeat; None: never. operating_point: None where the network has none.
+    validate_after: which epochs; a run that keeps the best epoch needs each, to others it makes no difference.
+    low_memory: see `training.loop.set_allocator`. resume: folder in which a killed run leaves what it needs to go on.
+    """
+
+    views: ViewParams
+    balance: BalanceParams
+    operating_point: OperatingPointParams | None
+    trainer: TrainerParams
+    view_count: PositiveInt | None = None
+    validate_after: Literal["each", "last", "never"] = "each"
+    low_memory: bool = False
+    resume: Path | None = None

@@ -1,4 +1,4 @@
-"""Which arithmetic a network is trained and run with, and the kind of processor that did it.
+"""On which device and with which arithmetic a network is trained and run, and the kind of processor that did it.
 
 Equal code, data and parameters give equal bytes on one kind of processor. On another kind, or with another precision,
 sums are rounded in another order, and the results differ a little.
@@ -11,46 +11,74 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from cxr_distill.base.errors import CxrError
 from cxr_distill.nets.common.params import TrainerParams
 
-AUTO, MIXED, SINGLE = "auto", "bf16-mixed", "32-true"
+AUTO, MIXED, FP32, FP16 = "auto", "bf16-mixed", "32-true", "16-mixed"
+CPU = torch.device("cpu")
 
 
-def resolved(precision: str, *, gpu: bool = False) -> str:
-    """Lightning's name of a precision: the same, or for `auto` bf16 where the CPU (or GPU) has units for it."""
+def device_of(trainer: TrainerParams) -> torch.device:
+    """Where networks run that no Lightning trains: that of `trainer.accelerator`.
+
+    Raises CxrError if this machine has none of that kind, or if it cannot compute with `trainer.precision`.
+    """
+    wanted = trainer.accelerator
+    if wanted == "gpu" and not torch.cuda.is_available():
+        raise CxrError("trainer.accelerator: PyTorch finds no GPU here; set it to cpu or auto")
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise CxrError("trainer.accelerator: PyTorch finds no Apple GPU here; set it to cpu or auto")
+    if wanted == "tpu" and not _has_tpu():
+        raise CxrError("trainer.accelerator: there is no TPU here; set it to cpu or auto")
+    if wanted in ("auto", "gpu") and torch.cuda.is_available():
+        return torch.device("cuda")
+    if wanted in ("auto", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    if trainer.precision == FP16:
+        raise CxrError(f"trainer.precision: {FP16} needs a GPU; set it to auto, {MIXED} or {FP32}")
+    return CPU
+
+
+def _has_tpu() -> bool:
+    from lightning.pytorch.accelerators import XLAAccelerator
+
+    return bool(XLAAccelerator.is_available())
+
+
+def resolved(precision: str, device: torch.device = CPU) -> str:
+    """Lightning's name of a precision: the same, or for `auto` bf16 where the device has units for it."""
     if precision != AUTO:
         return precision
-    return MIXED if _has_bf16_units(gpu=gpu) else SINGLE
+    return MIXED if _has_bf16_units(device) else FP32
 
 
-def processor(trainer: TrainerParams | None = None) -> str:
-    """The kind of processor that decides how sums are rounded, e.g. `x86_64 AVX512 AMX, 2 threads`.
-
-    Without `trainer`, or where it does not train on a GPU, that of the CPU.
-    """
-    if trainer is not None and _on_gpu(trainer):
+def processor(device: torch.device = CPU) -> str:
+    """The kind of processor that decides how sums are rounded, e.g. `x86_64 AVX512 AMX, 2 threads`."""
+    if device.type == "cuda":
         return torch.cuda.get_device_name()
-    units = [torch.backends.cpu.get_cpu_capability(), *(["AMX"] if _has_bf16_units(gpu=False) else [])]
+    units = [torch.backends.cpu.get_cpu_capability(), *(["AMX"] if _has_bf16_units(CPU) else [])]
     threads = torch.get_num_threads()
     return f"{platform.machine()} {' '.join(units)}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def trained_with(trainer: TrainerParams) -> dict[str, str]:
-    """What a weights file says of its training: `precision` as Lightning names it, and `processor`."""
-    return {"precision": resolved(trainer.precision, gpu=_on_gpu(trainer)), "processor": processor(trainer)}
+    """What a weights file says of its training: `precision` as Lightning names it, and `processor`.
+
+    Raises CxrError as `device_of` does.
+    """
+    device = device_of(trainer)
+    return {"precision": resolved(trainer.precision, device), "processor": processor(device)}
 
 
-def autocast(precision: str) -> AbstractContextManager[object]:
-    """The context in which a network on the CPU computes with this precision."""
-    return torch.autocast("cpu", torch.bfloat16) if precision == MIXED else nullcontext()
+def autocast(precision: str, device: torch.device = CPU) -> AbstractContextManager[object]:
+    """The context in which a network on the device computes with this precision."""
+    if precision not in (MIXED, FP16):
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == MIXED else torch.float16)
 
 
-def _on_gpu(trainer: TrainerParams) -> bool:
-    return trainer.accelerator in ("auto", "gpu") and torch.cuda.is_available()
-
-
-def _has_bf16_units(*, gpu: bool) -> bool:
-    # Without such units bf16 is emulated, and slower than single precision.
-    if gpu:
+def _has_bf16_units(device: torch.device) -> bool:
+    # Without such units bf16 is emulated, and slower than fp32.
+    if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from cxr_distill.base.classes import CLASSES
 from cxr_distill.base.errors import CxrError
-from cxr_distill.nets.common.layers import OperatingPoint, Standardise, count_parameters
+from cxr_distill.nets.common.layers import OperatingPoint, Standardise, count_parameters, load_weights
+from cxr_distill.nets.common.residual import ResidualBlock
 from cxr_distill.nets.student.params import StudentParams
 
 MAX_STUDENT_PARAMETERS = 277_000
@@ -34,6 +35,13 @@ def build_student(params: StudentParams, *, classes: int = len(CLASSES)) -> nn.M
     return net
 
 
+def load_student(params: StudentParams, path: Path, *, classes: int = len(CLASSES)) -> nn.Module:
+    """A trained student from its weights file."""
+    net = build_student(params, classes=classes)
+    load_weights(net, path)
+    return net
+
+
 def _convolution(narrow: int, wide: int, kernel: int, *, stride: int) -> list[nn.Module]:
     convolution = nn.Conv2d(narrow, wide, kernel, stride=stride, padding=kernel // 2, bias=False)
     return [convolution, nn.BatchNorm2d(wide), nn.ReLU(inplace=True)]
@@ -52,9 +60,5 @@ def _residual(channels: Sequence[int]) -> list[nn.Module]:
     # because the time grows with the resolution.
     body = _convolution(1, channels[0], 7, stride=2)
     for number, (narrow, wide) in enumerate(pairwise([channels[0], *channels])):
-        stride = 2 if number < len(channels) - 1 else 1
-        shortcut = None
-        if stride > 1 or narrow != wide:
-            shortcut = nn.Sequential(nn.Conv2d(narrow, wide, 1, stride=stride, bias=False), nn.BatchNorm2d(wide))
-        body.append(BasicBlock(narrow, wide, stride, shortcut))
+        body.append(ResidualBlock(narrow, wide, stride=2 if number < len(channels) - 1 else 1))
     return body

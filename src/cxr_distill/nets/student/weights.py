@@ -31,6 +31,6 @@ def fill(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
         net.load_state_dict({**weights, **changed})
     except (KeyError, RuntimeError) as error:
         raise CxrError(
-            "student.init: release needs a student of the released shape; set student.arch and student.channels as they "
-            "were, or student.init: random"
+            "student.init: release needs a student of the released shape; set student.arch and student.channels as "
+            "they were, or student.init: random"
         ) from error

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.metrics import roc_auc_score
 
+from cxr_distill.base.auroc import auroc
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation.bootstrap import patient_resamples, rounded
 from cxr_distill.evaluation.geometry import geometry_model
 from cxr_distill.evaluation.metrics import IN_FRAMES
-from cxr_distill.evaluation.predictions import logits_of
-from cxr_distill.evaluation.scores import Scored, decisions, estimates
+from cxr_distill.evaluation.predictions import REFRAMED, REFRAMED_ANY, logits_of
+from cxr_distill.evaluation.scores import Scored, decisions, estimates, mean_estimates
 
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0)
 MODELS = ("teacher", "baseline", "distilled")
+CHANGES = (REFRAMED, REFRAMED_ANY)
 SPLITS = {"validation": "val", "test": "test"}
 """A split's name in reports -> in data/."""
 
 
 def differences(
-    models: Mapping[str, Scored], reframed: Mapping[str, Scored], *, resamples: int, seed: int
+    models: Mapping[str, Scored],
+    changed: Mapping[str, Mapping[str, Sequence[Scored]]],
+    *,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Distilled minus baseline (`gain`) and minus teacher (`gap`), and how often each model decides as the teacher.
 
     Positive is better for the distilled student in both. Each difference has a 95% interval, in which both models are
-    scored on the same resamples of patients. `models` has at least MODELS; `reframed`: the same films in the frame
-    of the other class.
+    scored on the same resamples of patients. `models` has at least MODELS; `changed`: of these the same films as one of
+    CHANGES, for each draw.
 
     Raises CxrError unless all models scored the same images.
     """
@@ -40,13 +45,20 @@ def differences(
         if not (np.array_equal(scored.labels, teacher.labels) and np.array_equal(scored.patients, teacher.patients)):
             raise CxrError(f"predictions/{name}.csv and predictions/teacher.csv contain other images; run `dvc repro`")
     weights = patient_resamples(teacher.labels, teacher.patients, resamples=resamples, seed=seed)
-    estimated = {name: estimates(models[name], weights) for name in MODELS}
-    moved = {name: estimates(reframed[name], weights) for name in MODELS}
+    estimated = {
+        "": {name: estimates(models[name], weights) for name in MODELS},
+        **{
+            f"_{change}": {
+                name: mean_estimates([estimates(draw, weights) for draw in changed[name][change]]) for name in MODELS
+            }
+            for change in CHANGES
+        },
+    }
 
     def distilled_minus(other: str) -> dict[str, dict[str, float]]:
         return {
             f"{metric}{suffix}": (of["distilled"][metric] - of[other][metric]).summary()
-            for of, suffix in ((estimated, ""), (moved, "_reframed"))
+            for suffix, of in estimated.items()
             for metric in IN_FRAMES
         }
 
@@ -69,7 +81,7 @@ def differences(
 def shown(difference: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Accuracy and AUROC of `gain` or `gap` under the keys of a model's metrics: `dvc metrics show` lines them up.
 
-    The other frame is left to the reports: two experiments side by side shall fit on one screen.
+    Reframed films are left to the reports: two experiments side by side shall fit on one screen.
     """
     return {"test": {metric: difference[metric]["value"] for metric in IN_FRAMES}}
 
@@ -86,7 +98,7 @@ def geometry_only(index: pd.DataFrame) -> dict[str, float]:
         return {}
     p = geometry_model(size, sick, train)[test]
     accuracy = ((p >= 0.5) == sick[test]).mean()
-    return {"accuracy": rounded(accuracy), "auroc": rounded(roc_auc_score(sick[test], p))}
+    return {"accuracy": rounded(accuracy), "auroc": rounded(auroc(sick[test], p))}
 
 
 def boxes_only(films: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, float]:
@@ -99,7 +111,7 @@ def boxes_only(films: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, flo
     p = geometry_model(boxes, sick, np.arange(len(sick)) < len(films["train"]["labels"]))
     ends = np.cumsum([len(films[split]["labels"]) for split in ("train", "val", "test")])
     return {
-        name: rounded(roc_auc_score(sick[first:last], p[first:last]))
+        name: rounded(auroc(sick[first:last], p[first:last]))
         for name, first, last in (("validation", ends[0], ends[1]), ("test", ends[1], ends[2]))
     }
 
