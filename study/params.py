@@ -12,7 +12,7 @@ from pydantic import Field
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import Fraction, Number, Params, ParamsT, PositiveInt, PositiveNumber, parse
 from cxr_distill.distill.params import DistillParams
-from cxr_distill.nets.common.params import BalanceParams
+from cxr_distill.nets.common.params import BalanceParams, OperatingPointParams
 
 FILE = "study/params.yaml"
 Seeds = Annotated[int, Field(ge=2, le=100)]
@@ -33,10 +33,10 @@ class Architecture(Params):
 
 
 class SizeParams(Params):
-    """An entry of `size`: how many seeds of this student, alone and taught by a teacher of each kind."""
+    """An entry of `size`: how many seeds of this student, as baseline and distilled by teachers that see these."""
 
     seeds: Seeds
-    teachers: Annotated[list[Literal["films", "lungs"]], Field(min_length=1)]
+    teachers: Annotated[list[Literal["film", "lungs"]], Field(min_length=1)]
 
 
 class LabelParams(Params):
@@ -47,8 +47,8 @@ class LabelParams(Params):
     seeds: Seeds
 
 
-class RegimeParams(Params):
-    """Section `regime`: the student without views, alone and taught. With views: group `size`."""
+class AugmentationParams(Params):
+    """Section `augmentation`: the student without augmentation, as baseline and distilled. With it: group `size`."""
 
     student: str
     seeds: Seeds
@@ -93,9 +93,9 @@ class TuningParams(Params):
 
 
 class SiteParams(Params):
-    """Section `site`: a second hospital with so many films, whose students start from random weights or a release.
+    """Section `site`: a second hospital with so many films, whose students begin with random weights or a release.
 
-    learning_rate: of those that start from the release.
+    learning_rate: of those that begin with the release.
     """
 
     films: Annotated[list[Annotated[int, Field(ge=20)]], Field(min_length=1)]
@@ -104,7 +104,7 @@ class SiteParams(Params):
 
 
 class BlogParams(Params):
-    """Section `blog`: its recipe, alone and taught, at the learning rates of its two programs, lower one first.
+    """Section `blog`: its recipe, with and without a teacher, at the learning rates of its two programs, lower first.
 
     pool: the student sees means of pool x pool pixels.
     """
@@ -117,6 +117,7 @@ class BlogParams(Params):
     epochs: PositiveInt
     keep: Literal["last", "best"]
     balance: BalanceParams
+    operating_point: OperatingPointParams
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Study:
     students: dict[str, Architecture]
     size: dict[str, SizeParams]
     labels: LabelParams
-    regime: RegimeParams
+    augmentation: AugmentationParams
     grid: GridParams
     tuning: TuningParams
     site: SiteParams
@@ -152,13 +153,15 @@ def read_study(path: Path) -> Study:
         students=_entries(Architecture, sections, "students"),
         size=_entries(SizeParams, sections, "size"),
         labels=_section(LabelParams, sections, "labels"),
-        regime=_section(RegimeParams, sections, "regime"),
+        augmentation=_section(AugmentationParams, sections, "augmentation"),
         grid=_section(GridParams, sections, "grid"),
         tuning=_section(TuningParams, sections, "tuning"),
         site=_section(SiteParams, sections, "site"),
         blog=_section(BlogParams, sections, "blog"),
     )
-    asked = {f"{name}.student": getattr(study, name).student for name in ("labels", "regime", "grid", "tuning", "blog")}
+    asked = {
+        f"{name}.student": getattr(study, name).student for name in ("labels", "augmentation", "grid", "tuning", "blog")
+    }
     asked |= {f"size.{name}": name for name in study.size}
     for key, student in asked.items():
         if student not in study.students:

@@ -7,15 +7,16 @@ from pathlib import Path
 from cxr_distill.base.errors import CxrError
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.evaluation.params import EvaluateParams
-from cxr_distill.nets.common.params import BalanceParams, SoftTargetParams, TrainerParams, ViewParams
+from cxr_distill.nets.common.params import SoftTargetParams
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
+from stages.params import load_params
+from stages.running import run
+from stages.settings import load_settings
 from study.params import FILE, read_study
 from study.plan.jobs import Base, jobs_of
 from study.plan.matrix import Main, cells_of
 from study.plan.settings import StudentSetting
-from stages.params import load_params, start_of_students
-from stages.running import run
 
 FOLDER = Path("study")
 TEACHER = Path("models/teacher.safetensors")
@@ -29,33 +30,24 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help="where finished cells lie; default: in the user's cache folder")
     options = parser.parse_args()
     student, teacher = load_params("student", StudentParams), load_params("teacher", TeacherParams)
-    views, balance = load_params("views", ViewParams), load_params("balance", BalanceParams)
-    trainer, soft = load_params("trainer", TrainerParams), load_params("soft_targets", SoftTargetParams)
+    soft, settings = load_params("soft_targets", SoftTargetParams), load_settings()
     distill, evaluate = load_params("distill", DistillParams), load_params("evaluate", EvaluateParams)
     study = read_study(FOLDER / "params.yaml")
-    if start_of_students() != "nothing":
-        raise CxrError("start: the study compares students that start from random weights; set it to nothing")
-    base = Base(
-        student=student,
-        teacher=teacher,
-        views=views,
-        balance=balance,
-        precision=trainer.precision,
-        view_count=soft.count,
-        frame_seed=evaluate.seed,
-    )
+    if student.init != "random":
+        raise CxrError("student.init: the study compares students whose first weights are random; set it to random")
+    base = Base(student=student, teacher=teacher, fit=settings, view_count=soft.count, frame_seed=evaluate.seed)
     jobs = jobs_of(cells_of(study, Main(student, teacher.sees, distill)), study, base)
 
     from cxr_distill.base.files import file_sha256
     from cxr_distill.base.tables import read_index
     from cxr_distill.distill.targets import read_soft_targets, target_key
     from cxr_distill.nets.student.network import build_student
+    from cxr_distill.training.data import read_images
     from study.cells.cluster import SPLITS, Inputs, input_of, train_cells
     from study.cells.network import pooled
     from study.cells.store import default_store, open_store, write_folder
     from study.plan.labels import labelled_films
     from study.plan.site import site_rows
-    from cxr_distill.training.data import read_images
 
     images = {sees: {split: Path(f"data/{sees}/{split}.safetensors") for split in SPLITS} for sees in ("film", "lungs")}
     val = read_images(images["film"]["val"])
@@ -66,7 +58,7 @@ def main() -> None:
                 pooled(val.pixels, job.setting.pool)
             except CxrError as error:
                 raise CxrError(f"{FILE}: {name}: {error}") from None
-    key = target_key(teacher=TEACHER, films=file_sha256(images["film"]["train"]), views=views)
+    key = target_key(teacher=TEACHER, films=file_sha256(images["film"]["train"]), views=settings.views)
     read_soft_targets(SOFT_TARGETS, key, count=soft.count)
     index = read_index(Path("data/index.csv"))
     inputs = Inputs(
@@ -78,7 +70,7 @@ def main() -> None:
     )
     store = open_store(options.store or default_store())
     done, trained = train_cells(jobs, inputs, store, scheduler=options.scheduler)
-    write_folder(FOLDER / "cells", done, trained)
+    write_folder(FOLDER / "out/cells", done, trained)
 
 
 if __name__ == "__main__":

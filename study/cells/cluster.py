@@ -26,17 +26,18 @@ from tqdm import tqdm
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
 from cxr_distill.base.tensors import read_tensors
+from cxr_distill.nets.common.params import TrainerParams
 from cxr_distill.nets.common.precision import AUTO
+from cxr_distill.training.data import Images, read_images
+from study.cells.distilled import train_distilled
 from study.cells.keys import Environment, cell_key, environment, one_thread
 from study.cells.network import Rows, Tensors, train_baseline
 from study.cells.site import train_at_site
 from study.cells.store import read_cell, write_cell
-from study.cells.distilled import train_distilled
 from study.cells.teacher import label_whole_images, train_teacher
 from study.plan.matrix import SOFT_TARGETS
 from study.plan.settings import Job, Setting, TeacherSetting, WholeSetting
 from study.plan.site import SiteRows, SiteSetting
-from cxr_distill.training.data import Images, read_images
 
 SPLITS = ("train", "val", "test")
 PATIENCE = 60  # seconds for the first worker of an existing cluster to appear
@@ -120,7 +121,7 @@ def train_cells(
         elif lacking:
             with _local(min(CPU_COUNT, len(lacking))) as own:
                 done = _train(own, jobs, keys, done, inputs, store, where)
-    precision = {job.setting.trainer.precision for job in jobs.values()}.pop()
+    precision = {_trainer(job.setting).precision for job in jobs.values()}.pop()
     trained = {"precision": where["auto"] if precision == AUTO else precision, "processor": where["processor"]}
     return {name: done[key] for name, key in keys.items()}, trained
 
@@ -168,7 +169,7 @@ def _environment_of(client: Client) -> Environment:
     except TimeoutError:
         raise CxrError(f"the cluster at {client.scheduler.address} has no workers; start some") from None
     except ImportError as error:
-        raise CxrError(f"the workers cannot import this code ({error}); start them with PYTHONPATH=src") from error
+        raise CxrError(f"the workers cannot import this code ({error}); start them with PYTHONPATH=.:src") from error
     return common_environment(found, environment())
 
 
@@ -227,7 +228,7 @@ def _train(
                 for student in students:
                     start(student)
             else:
-                untaught = f" (nobody taught {', '.join(sorted(students))})" if students else ""
+                untaught = f" (no teacher for {', '.join(sorted(students))})" if students else ""
                 failed[name] = f"{_reason(future)}{untaught}"
             future.release()
             bar.set_postfix_str(name)
@@ -235,6 +236,10 @@ def _train(
     if failed:
         raise CxrError("; ".join(f"cell {name}: {reason}" for name, reason in sorted(failed.items())))
     return results
+
+
+def _trainer(setting: Setting) -> TrainerParams:
+    return setting.trainer if isinstance(setting, WholeSetting) else setting.fit.trainer
 
 
 def _teacher_of(job: Job, keys: Mapping[str, str]) -> str | None:
@@ -265,7 +270,7 @@ def cost(setting: Setting) -> float:
         return 1e6 * setting.teacher.epochs
     if isinstance(setting, SiteSetting):
         return 1e8 if setting.films == 0 else setting.student.epochs * setting.films / 1e3
-    films = setting.labelled * (1.0 if setting.balance.classes else 1.9)
+    films = setting.labelled * (1.0 if setting.fit.balance.classes else 1.9)
     return setting.student.epochs * films * sum(setting.student.channels) / setting.pool**2
 
 

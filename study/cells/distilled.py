@@ -11,9 +11,9 @@ from scipy.special import logsumexp
 
 from cxr_distill.distill.task import DistillationTask
 from cxr_distill.nets.student.network import build_student
+from cxr_distill.training.data import Images
 from study.cells.network import Rows, Splits, Tensors, fit_student
 from study.plan.settings import StudentSetting
-from cxr_distill.training.data import Images
 
 
 def train_distilled(
@@ -27,7 +27,7 @@ def train_distilled(
     assert setting.distill is not None and setting.targets is not None
     task = DistillationTask(build_student(setting.student, classes=setting.classes), setting.student, setting.distill)
     logits = teacher[setting.targets]
-    logits = logits[: setting.view_count] if setting.targets == "views" else logits[None]
+    logits = logits[: setting.fit.view_count] if setting.targets == "views" else logits[None]
     train = films["train"]
     if labelled is not None:
         called = teacher["eval"].argmax(axis=1).astype(train.labels.dtype)

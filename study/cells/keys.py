@@ -15,16 +15,16 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from cxr_distill.base.imports import reached
 from cxr_distill.nets.common.precision import AUTO, processor, resolved
 
 # Loaded here, so that the hashes of `environment` are those of the code that will run.
-from study.cells import network, site, taught, teacher
-from study.cells.imports import reached
+from study.cells import distilled, network, site, teacher
 from study.plan.settings import Setting, StudentSetting
 from study.plan.site import SiteSetting
 
-SOURCE = Path(__file__).resolve().parents[3]  # src/
-CODE = {"baseline": network, "site": site, "distilled": taught, "teacher": teacher}
+ROOT = Path(__file__).resolve().parents[2]
+CODE = {"baseline": network, "distilled": distilled, "site": site, "teacher": teacher}
 """Kind of cell -> the module that trains it."""
 LIBRARIES = ("lightning", "numpy", "scikit-learn", "scipy", "torch", "torchvision")
 
@@ -73,7 +73,7 @@ def one_thread() -> Iterator[None]:
 def code_hash(module: str) -> str:
     """Hex SHA-256 of the files of this project that `module` can run, with their names."""
     digest = sha256()
-    for path in sorted(reached(module, SOURCE)):
-        digest.update(f"{path.relative_to(SOURCE)}\0".encode())
+    for path in sorted(reached(module, ROOT, ROOT / "src")):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode())
         digest.update(sha256(path.read_bytes()).digest())
     return digest.hexdigest()

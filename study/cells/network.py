@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from cxr_distill.base.classes import log_odds_of
 from cxr_distill.base.errors import CxrError
-from cxr_distill.evaluation.frames import reframed
+from cxr_distill.evaluation.frames import reframed, reframed_any
+from cxr_distill.evaluation.predictions import DRAWS, REFRAMED, REFRAMED_ANY
 from cxr_distill.nets.common.layers import count_parameters
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.student.network import build_student
-from study.plan.settings import StudentSetting
-from cxr_distill.training.data import Images
+from cxr_distill.training.data import Images, TrainingData
 from cxr_distill.training.loop import fit
 from cxr_distill.training.task import ClassificationTask, CrossEntropyTask
+from study.plan.settings import StudentSetting
 
 Tensors = dict[str, NDArray[Any]]
 """The result of a cell: see `score`; of a teacher also what `teacher.train_teacher` adds."""
@@ -44,36 +46,38 @@ def fit_student(
     task: ClassificationTask, setting: StudentSetting, films: Splits, teacher: NDArray[np.float32] | None = None
 ) -> Tensors:
     """Train `task.net` in place and score it; `teacher`: logits float32 (view_count, N, classes) for training films."""
-    fit(
-        task,
-        seen(films["train"], pool=setting.pool, classes=setting.classes),
-        seen(films["val"], pool=setting.pool, classes=setting.classes),
-        setting.views,
-        setting.balance,
-        setting.trainer,
-        view_count=setting.view_count,
-        teacher=teacher,
-        validate="last",
-    )
+    train, val = (seen(films[split], pool=setting.pool, classes=setting.classes) for split in ("train", "val"))
+    fit(task, TrainingData(train, val, teacher), setting.fit)
     return score(task.net, films, frame_seed=setting.frame_seed, pool=setting.pool)
 
 
 def score(net: nn.Module, images: Splits, *, frame_seed: int, pool: int = 1) -> Tensors:
-    """Logits float32 (N, classes) on `val` and `test`, on both also in the other frame, and the `parameters` (1,).
-
-    Lungs that are cut out of a film are the same in whatever frame the film is. Raises CxrError if a logit is not
-    finite.
-    """
-    tensors = {}
+    """Log-odds of pneumonia of the films of `val` and `test` (`framed`), and the `parameters` (1,)."""
+    tensors: Tensors = {"parameters": np.array([count_parameters(net)])}
     for split in ("val", "test"):
-        each = images[split]
-        tensors[split] = tensors[f"{split}_reframed"] = predict_logits(net, pooled(each.pixels, pool))
-        if each.boxes is not None:
-            moved = reframed(each.pixels, each.boxes, each.labels, seed=frame_seed)
-            tensors[f"{split}_reframed"] = predict_logits(net, pooled(moved, pool))
-    if not all(np.isfinite(each).all() for each in tensors.values()):
+        tensors |= framed(net, images[split], split, frame_seed=frame_seed, pool=pool)
+    return tensors
+
+
+def framed(net: nn.Module, films: Images, name: str, *, frame_seed: int, pool: int = 1) -> Tensors:
+    """Log-odds of pneumonia float32: NAME (N,), NAME_reframed (N,) and NAME_reframed_any (DRAWS, N).
+
+    Lungs that are cut out of a film are the same however it is framed. Raises CxrError if one is not finite.
+    """
+    own = _odds(net, films.pixels, pool)
+    moved, any_class = own, np.stack([own] * DRAWS)
+    if films.boxes is not None:
+        moved = _odds(net, reframed(films.pixels, films.boxes, films.labels, seed=frame_seed), pool)
+        draws = reframed_any(films.pixels, films.boxes, seed=frame_seed)
+        any_class = np.stack([_odds(net, draw, pool) for draw in draws])
+    return {name: own, f"{name}_{REFRAMED}": moved, f"{name}_{REFRAMED_ANY}": any_class}
+
+
+def _odds(net: nn.Module, pixels: NDArray[np.uint8], pool: int) -> NDArray[np.float32]:
+    logits = predict_logits(net, pooled(pixels, pool))
+    if not np.isfinite(logits).all():
         raise CxrError("its logits are not finite: the training diverged; lower learning_rate")
-    return {**tensors, "parameters": np.array([count_parameters(net)])}
+    return log_odds_of(logits)
 
 
 def seen(images: Images, *, pool: int, classes: int) -> Images:

@@ -1,21 +1,22 @@
-"""A student of the site of `plan.site`, from random weights or from a release that never saw its patients."""
+"""A student of the site of `plan.site`, with random first weights or those of a release that never saw its patients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from cxr_distill.evaluation.frames import reframed
-from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.weights import fill
-from study.cells.network import Tensors, chosen
-from study.plan.site import SiteRows, SiteSetting
-from cxr_distill.training.data import Images
+from cxr_distill.training.data import Images, TrainingData
 from cxr_distill.training.loop import fit
 from cxr_distill.training.task import CrossEntropyTask
+from study.cells.network import Tensors, chosen, framed
+from study.plan.site import SiteRows, SiteSetting
 
 WEIGHT = "weight:"
 
@@ -23,44 +24,28 @@ WEIGHT = "weight:"
 def train_at_site(
     setting: SiteSetting, films: Mapping[str, Images], rows: SiteRows, release: Tensors | None
 ) -> Tensors:
-    """Logits float32 (N, 3) on the site's films that no student has, `held_out` and `held_out_reframed`.
+    """Log-odds of pneumonia of the site's films that no student has, `held_out` (see `network.framed`).
 
-    films: train and val. The release also has its weights, WEIGHT + name, with which `release` starts others; a single
-    number has the shape (1,).
+    films: train and val. The release also has its weights, WEIGHT + name, the first ones of others; a single number has
+    the shape (1,).
     """
     both = joined(films["train"], films["val"])
     net = build_student(setting.student, classes=setting.classes)
-    if setting.start == "release":
+    if setting.student.init == "release":
         assert release is not None
-        weights = {name: values for name, values in release.items() if name.startswith(WEIGHT)}
-        shapes = {f"{WEIGHT}{name}": tensor.shape for name, tensor in net.state_dict().items()}
-        fill(
-            net,
-            {
-                name.removeprefix(WEIGHT): torch.from_numpy(np.array(each)).reshape(shapes[name])
-                for name, each in weights.items()
-            },
-        )
-    fit(
-        CrossEntropyTask(net, setting.student),
-        chosen(both, rows.learned),
-        chosen(both, rows.judged),
-        setting.views,
-        setting.balance,
-        setting.trainer,
-        view_count=setting.view_count,
-        validate="last",
-    )
-    held_out = chosen(both, rows.held_out)
-    assert held_out.boxes is not None
-    moved = reframed(held_out.pixels, held_out.boxes, held_out.labels, seed=setting.frame_seed)
-    tensors = {"held_out": held_out.pixels, "held_out_reframed": moved}
-    tensors = {name: predict_logits(net, pixels) for name, pixels in tensors.items()}
+        fill(net, {name: _weight(release[f"{WEIGHT}{name}"], tensor) for name, tensor in net.state_dict().items()})
+    data = TrainingData(chosen(both, rows.learned), chosen(both, rows.judged))
+    fit(CrossEntropyTask(net, setting.student), data, setting.fit)
+    tensors = framed(net, chosen(both, rows.held_out), "held_out", frame_seed=setting.frame_seed)
     if setting.films == 0:
         tensors |= {
             f"{WEIGHT}{name}": np.atleast_1d(each.detach().numpy()).copy() for name, each in net.state_dict().items()
         }
     return tensors
+
+
+def _weight(values: NDArray[Any], like: Tensor) -> Tensor:
+    return torch.from_numpy(np.array(values)).reshape(like.shape)
 
 
 def joined(first: Images, second: Images) -> Images:

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cxr_distill.nets.common.logits import predict_logits
-from cxr_distill.nets.common.precision import SINGLE, autocast, resolved
+from cxr_distill.nets.common.precision import FP32, autocast, resolved
 from cxr_distill.nets.common.views import network_input
 from cxr_distill.nets.teacher.network import build_teacher, load_teacher
 from cxr_distill.nets.teacher.soft_targets import make_soft_targets
-from study.cells.network import Rows, Splits, Tensors, chosen, score
-from study.plan.settings import TeacherSetting, WholeSetting
+from cxr_distill.training.data import TrainingData
 from cxr_distill.training.loop import fit
 from cxr_distill.training.sampling import balanced_order, shuffled_order
 from cxr_distill.training.task import CrossEntropyTask
+from study.cells.network import Rows, Splits, Tensors, chosen, score
+from study.plan.settings import TeacherSetting, WholeSetting
 
 
 def train_teacher(setting: TeacherSetting, images: Splits, labelled: Rows | None) -> Tensors:
@@ -27,19 +28,11 @@ def train_teacher(setting: TeacherSetting, images: Splits, labelled: Rows | None
 
     Beside its scores: logits float32 for all training films, `views` (V, N, 3) and whole images `eval` (N, 3).
     """
-    train, precision = images["train"], resolved(setting.trainer.precision)
+    train, precision = images["train"], resolved(setting.fit.trainer.precision)
     rows = np.arange(len(train.labels)) if labelled is None else np.flatnonzero(labelled)
     task = CrossEntropyTask(build_teacher(setting.teacher), setting.teacher)
-    fit(
-        task,
-        train if labelled is None else chosen(train, labelled),
-        images["val"],
-        setting.views,
-        setting.balance,
-        setting.trainer,
-        validate="last",
-        low_memory=True,
-    )
+    learned = train if labelled is None else chosen(train, labelled)
+    fit(task, TrainingData(learned, images["val"]), setting.fit)
     scores = score(task.net, images, frame_seed=setting.frame_seed)
     whole = predict_logits(task.net, train.pixels, precision=precision)
     order = balanced_order(torch.from_numpy(train.labels[rows]), seed=0, epoch=0)
@@ -48,8 +41,8 @@ def train_teacher(setting: TeacherSetting, images: Splits, labelled: Rows | None
         task.net,
         train.pixels,
         torch.from_numpy(rows)[order],
-        setting.views,
-        count=setting.view_count,
+        setting.fit.views,
+        count=setting.views,
         boxes=train.boxes,
         precision=precision,
     )
@@ -63,7 +56,7 @@ def label_whole_images(setting: WholeSetting, weights: Path, images: NDArray[np.
     return by_mode(teacher, images, batch_size=setting.teacher.batch_size, precision=precision)
 
 
-def by_mode(teacher: nn.Module, images: NDArray[np.uint8], *, batch_size: int, precision: str = SINGLE) -> Tensors:
+def by_mode(teacher: nn.Module, images: NDArray[np.uint8], *, batch_size: int, precision: str = FP32) -> Tensors:
     """Logits float32 (N, 3) of uint8 `images` (N, S, S) by mode of the teacher's BatchNorm.
 
     eval: its own statistics. train: those of each batch, as where nobody called `eval()`; batches of at least

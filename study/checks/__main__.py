@@ -1,4 +1,4 @@
-"""Baselines without a network, the effect of small copies, and the overlap of activation maps: study/checks/."""
+"""Baselines without a network, the effect of small copies, and the overlap of activation maps: study/out/checks/."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from stages.running import run
 
 ARCHIVE = Path("data/raw/chest-xray-pneumonia.zip")
 GEOMETRY = Path("study/geometry.csv")
-FOLDER = Path("study/checks")
+FOLDER = Path("study/out/checks")
 EXAMPLES = 2  # test images per outcome in the picture
 
 

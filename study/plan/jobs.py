@@ -6,7 +6,7 @@ from typing import Any
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import Params, PositiveInt, Seed, parse
-from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.nets.common.params import FitSettings, ViewParams
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
 from study.params import FILE, Study
@@ -23,9 +23,7 @@ class Base(Params):
 
     student: StudentParams
     teacher: TeacherParams
-    views: ViewParams
-    balance: BalanceParams
-    precision: str
+    fit: FitSettings
     view_count: PositiveInt
     frame_seed: Seed
 
@@ -44,44 +42,43 @@ def jobs_of(cells: Cells, study: Study, base: Base) -> dict[str, Job]:
 
 
 def _job_of(cell: Cell, study: Study, base: Base) -> Job:
-    # One process and one thread, wherever it runs: its bytes must not depend on the machine's size.
-    trainer = TrainerParams.model_validate(
-        {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "precision": base.precision}
-    )
-    teacher = base.teacher
     if isinstance(cell, Student):
-        return Job(_student(cell, study, base, trainer), cell.source)
+        return Job(_student(cell, study, base), cell.source)
+    if isinstance(cell, SiteStudent):
+        return Job(_at_site(cell, study, base), SITE_RELEASE if cell.init == "release" else None)
+    fit = _fit(base, validate_after="last", low_memory=True)
     if isinstance(cell, Teacher):
-        epochs = round(teacher.epochs * min(1 / cell.share, LONGEST))
+        epochs = round(base.teacher.epochs * min(1 / cell.share, LONGEST))
         return Job(
             TeacherSetting(
-                teacher=teacher.model_copy(update={"sees": cell.sees, "epochs": epochs}),
-                views=base.views,
-                view_count=base.view_count,
-                balance=base.balance,
-                trainer=trainer,
+                teacher=base.teacher.model_copy(update={"sees": cell.sees, "epochs": epochs}),
+                fit=fit,
+                views=base.view_count,
                 labelled=cell.share,
                 frame_seed=base.frame_seed,
             )
         )
-    if isinstance(cell, SiteStudent):
-        return Job(_at_site(cell, study, base, trainer), SITE_RELEASE if cell.start == "release" else None)
-    return Job(WholeSetting(teacher=teacher, trainer=trainer))
+    return Job(WholeSetting(teacher=base.teacher, trainer=fit.trainer))
 
 
-def _at_site(cell: SiteStudent, study: Study, base: Base, trainer: TrainerParams) -> SiteSetting:
-    changes: dict[str, Any] = {"seed": cell.seed}
-    few = cell.films > 0 and cell.start == "nothing"
-    if few:  # from random weights, fewer films need more epochs
+def _fit(base: Base, **changes: Any) -> FitSettings:
+    # One process and one thread, wherever it runs: its bytes must not depend on the machine's size.
+    trainer = base.fit.trainer.model_copy(
+        update={"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    )
+    return base.fit.model_copy(update={"trainer": trainer, "validate_after": "last", **changes})
+
+
+def _at_site(cell: SiteStudent, study: Study, base: Base) -> SiteSetting:
+    changes: dict[str, Any] = {"seed": cell.seed, "init": cell.init}
+    few = cell.films > 0 and cell.init == "random"
+    if few:  # with random weights, fewer films need more epochs
         changes["epochs"] = round(base.student.epochs * max(study.site.films) / cell.films)
-    if cell.start == "release":
+    if cell.init == "release":
         changes["learning_rate"] = study.site.learning_rate
     return SiteSetting(
         student=base.student.model_copy(update=changes),
-        views=base.views,
-        view_count=None if few else base.view_count,
-        balance=base.balance,
-        trainer=trainer,
+        fit=_fit(base, view_count=None if few else base.view_count),
         labelled=1.0,
         frame_seed=base.frame_seed,
         classes=3,
@@ -89,11 +86,10 @@ def _at_site(cell: SiteStudent, study: Study, base: Base, trainer: TrainerParams
         distill=None,
         targets=None,
         films=cell.films,
-        start=cell.start,
     )
 
 
-def _student(cell: Student, study: Study, base: Base, trainer: TrainerParams) -> StudentSetting:
+def _student(cell: Student, study: Study, base: Base) -> StudentSetting:
     blog = cell.blog
     changes: dict[str, Any] = {"seed": cell.seed}
     if blog:
@@ -104,12 +100,14 @@ def _student(cell: Student, study: Study, base: Base, trainer: TrainerParams) ->
     few = cell.how == BASELINE and cell.share < 1
     if few:
         changes["epochs"] = round(base.student.epochs / cell.share)
+    fit: dict[str, Any] = {"view_count": None if few else base.view_count if cell.views else 1}
+    if not cell.views:
+        fit["views"] = no_views(base.fit.views)
+    if blog:
+        fit |= {"balance": blog.balance, "operating_point": blog.operating_point}
     return StudentSetting(
         student=student_of(study, cell.student, base.student, **changes),
-        views=base.views if cell.views else no_views(base.views),
-        view_count=None if few else base.view_count if cell.views else 1,
-        balance=blog.balance if blog else base.balance,
-        trainer=trainer,
+        fit=_fit(base, **fit),
         labelled=cell.share,
         frame_seed=base.frame_seed,
         classes=blog.classes if blog else 3,

@@ -13,9 +13,9 @@ from study.params import FILE, BlogParams, Change, Study
 
 BASELINE, DISTILLED = "baseline", "distilled"
 PIPELINE = ("baseline", "distilled")
-"""Students of group `size` that the main pipeline trains: the one of params.yaml at its seed, alone and taught."""
+"""Students of group `size` that the main pipeline trains: the one of params.yaml at its seed."""
 SITE_RELEASE = "site_release"
-"""The release of group `site`, from whose weights students there start."""
+"""The release of group `site`, whose weights are the first ones of students there."""
 SOFT_TARGETS = "soft_targets"
 """The teacher of the main pipeline, by its logits for views."""
 WHOLE = "teacher_whole"
@@ -26,20 +26,19 @@ MODES: tuple[Mode, ...] = ("eval", "train")
 """Whether the teacher's BatchNorm uses its own statistics, or those of each batch, as where nobody called `eval()`."""
 
 Sees = Literal["film", "lungs"]
-KINDS: Mapping[Sees, str] = {"film": "films", "lungs": "lungs"}
-"""What a teacher sees, as in params.yaml -> as in study/params.yaml."""
+"""What a teacher sees."""
 
 
 @dataclass(frozen=True)
 class Student:
     """A student: its name in `students`, its seed, and what it changes in params.yaml for the question `group`.
 
-    how: alone, or how it is taught. source: SOFT_TARGETS, or the name of the teacher cell whose logits `targets` it
+    how: baseline, or the kind of its teacher. source: SOFT_TARGETS, or the name of the teacher cell whose logits `targets` it
     learns from: of views, or of whole images in one of MODES. share: of the training patients that have a label.
     change: of its schedule. blog: its recipe, at `learning_rate`.
     """
 
-    group: Literal["size", "labels", "regime", "grid", "tuning", "tuned", "blog"]
+    group: Literal["size", "labels", "augmentation", "grid", "tuning", "tuned", "blog"]
     student: str
     how: str
     seed: int
@@ -68,10 +67,13 @@ class WholeImages:
 
 @dataclass(frozen=True)
 class SiteStudent:
-    """A student of a second hospital with so many films; 0: SITE_RELEASE, from films of other patients."""
+    """A student of a second hospital with so many films; 0: SITE_RELEASE, from films of other patients.
+
+    init: its first weights, random or those of SITE_RELEASE.
+    """
 
     films: int
-    start: Literal["nothing", "release"]
+    init: Literal["random", "release"]
     seed: int
 
 
@@ -86,11 +88,6 @@ class Main:
     student: StudentParams
     sees: Sees
     distill: DistillParams
-
-    @property
-    def kind(self) -> str:
-        """Its teacher's name in study/params.yaml."""
-        return KINDS[self.sees]
 
 
 def main_student(study: Study, main: Main) -> str:
@@ -108,7 +105,7 @@ def cells_of(study: Study, main: Main) -> Cells:
     Raises CxrError if a question lacks the networks that its answer is compared with.
     """
     _check_comparisons(study, main)
-    parts = (_size, _labels, _regime, _grid, _tuning, _site, _blog)
+    parts = (_size, _labels, _augmentation, _grid, _tuning, _site, _blog)
     return {WHOLE: WholeImages(), **{name: cell for part in parts for name, cell in part(study, main).items()}}
 
 
@@ -124,12 +121,12 @@ def _size(study: Study, main: Main) -> dict[str, Cell]:
             in_pipeline = student == own and seed == first
             name = "baseline" if in_pipeline else f"size_{student}_baseline_{seed}"
             cells[name] = Student("size", student, BASELINE, seed)
-            for kind in asked.teachers:
-                name = "distilled" if in_pipeline and kind == main.kind else f"size_{student}_{kind}_{seed}"
-                source = SOFT_TARGETS if kind == main.kind else f"teacher_{kind}"
-                cells[name] = Student("size", student, kind, seed, main.distill, source)
-    wanted = {kind for asked in study.size.values() for kind in asked.teachers}
-    others = {f"teacher_{kind}": Teacher(sees) for sees, kind in KINDS.items() if kind in wanted - {main.kind}}
+            for sees in asked.teachers:
+                name = "distilled" if in_pipeline and sees == main.sees else f"size_{student}_{sees}_{seed}"
+                source = SOFT_TARGETS if sees == main.sees else f"teacher_{sees}"
+                cells[name] = Student("size", student, sees, seed, main.distill, source)
+    wanted = {sees for asked in study.size.values() for sees in asked.teachers}
+    others = {f"teacher_{sees}": Teacher(sees) for sees in sorted(wanted - {main.sees})}
     return {**cells, **others}
 
 
@@ -148,13 +145,13 @@ def _labels(study: Study, main: Main) -> dict[str, Cell]:
     return cells
 
 
-def _regime(study: Study, main: Main) -> dict[str, Cell]:
-    student = study.regime.student
+def _augmentation(study: Study, main: Main) -> dict[str, Cell]:
+    student = study.augmentation.student
     cells: dict[str, Cell] = {}
-    for seed in _seeds(study.regime.seeds, main):
-        cells[f"regime_baseline_{seed}"] = Student("regime", student, BASELINE, seed, views=False)
-        cells[f"regime_distilled_{seed}"] = Student(
-            "regime", student, DISTILLED, seed, main.distill, WHOLE, "eval", views=False
+    for seed in _seeds(study.augmentation.seeds, main):
+        cells[f"not_augmented_baseline_{seed}"] = Student("augmentation", student, BASELINE, seed, views=False)
+        cells[f"not_augmented_distilled_{seed}"] = Student(
+            "augmentation", student, DISTILLED, seed, main.distill, WHOLE, "eval", views=False
         )
     return cells
 
@@ -188,18 +185,18 @@ def _tuning(study: Study, main: Main) -> dict[str, Cell]:
 
 
 def _site(study: Study, main: Main) -> dict[str, Cell]:
-    cells: dict[str, Cell] = {SITE_RELEASE: SiteStudent(0, "nothing", main.student.seed)}
-    starts: tuple[Literal["nothing", "release"], ...] = ("nothing", "release")
+    cells: dict[str, Cell] = {SITE_RELEASE: SiteStudent(0, "random", main.student.seed)}
+    inits: tuple[Literal["random", "release"], ...] = ("random", "release")
     for films in study.site.films:
-        for start in starts:
+        for init in inits:
             for seed in _seeds(study.site.seeds, main):
-                cells[site_cell(films, start, seed)] = SiteStudent(films, start, seed)
+                cells[site_cell(films, init, seed)] = SiteStudent(films, init, seed)
     return cells
 
 
-def site_cell(films: int, start: str, seed: int) -> str:
+def site_cell(films: int, init: str, seed: int) -> str:
     """The name of a student of group `site`."""
-    return f"site_{films}_{start}_{seed}"
+    return f"site_{films}_{init}_{seed}"
 
 
 def _blog(study: Study, main: Main) -> dict[str, Cell]:
@@ -218,23 +215,25 @@ def _check_comparisons(study: Study, main: Main) -> None:
     compared = [
         (main_student(study, main), "it is that of params.yaml"),
         (study.labels.student, "labels compares it with those there"),
-        (study.regime.student, "regime compares it with those there"),
+        (study.augmentation.student, "augmentation compares it with those there"),
         *((student, "tuning compares it with those there") for student in tuned),
     ]
     if study.tuning.chosen not in study.tuning.settings:
         raise CxrError(f"{FILE}: tuning.chosen is none of tuning.settings")
     for student, reason in compared:
-        if student not in study.size or main.kind not in study.size[student].teachers:
-            raise CxrError(f"{FILE}: size needs {student} with {main.kind} among its teachers: {reason}")
-    if study.regime.seeds > (most := study.size[study.regime.student].seeds):
-        raise CxrError(f"{FILE}: regime.seeds: {study.regime.student} has {most} seeds in size, which it needs too")
+        if student not in study.size or main.sees not in study.size[student].teachers:
+            raise CxrError(f"{FILE}: size needs {student} with {main.sees} among its teachers: {reason}")
+    if study.augmentation.seeds > (most := study.size[study.augmentation.student].seeds):
+        raise CxrError(
+            f"{FILE}: augmentation.seeds: {study.augmentation.student} has {most} seeds in size, which it needs too"
+        )
     low, high = study.blog.learning_rates
     if low >= high:
         raise CxrError(f"{FILE}: blog.learning_rates: the lower one comes first")
 
 
 def by_seed(cells: Cells, group: str, student: str, how: str, *, share: float = 1.0) -> dict[int, str]:
-    """Seed -> name of the students of a group that were taught in one way."""
+    """Seed -> name of the students of a group that learned in one way."""
     return {
         cell.seed: name
         for name, cell in cells.items()

@@ -7,7 +7,7 @@ from typing import Literal
 
 from cxr_distill.base.params import Fraction, Params, PositiveInt, Seed
 from cxr_distill.distill.params import DistillParams
-from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.nets.common.params import FitSettings, TrainerParams
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
 
@@ -15,14 +15,11 @@ from cxr_distill.nets.teacher.params import TeacherParams
 class StudentSetting(Params):
     """A student. labelled: share of the training patients that have a label. targets: which of its teacher's logits.
 
-    view_count: after how many epochs the views repeat. frame_seed: chooses the frames of `evaluation.frames`.
+    frame_seed: chooses the partners of `evaluation.frames`.
     """
 
     student: StudentParams
-    views: ViewParams
-    view_count: PositiveInt | None
-    balance: BalanceParams
-    trainer: TrainerParams
+    fit: FitSettings
     labelled: Fraction
     frame_seed: Seed
     classes: Literal[2, 3]
@@ -35,10 +32,8 @@ class TeacherSetting(Params):
     """A teacher, and how many views it labels."""
 
     teacher: TeacherParams
-    views: ViewParams
-    view_count: PositiveInt
-    balance: BalanceParams
-    trainer: TrainerParams
+    fit: FitSettings
+    views: PositiveInt
     labelled: Fraction
     frame_seed: Seed
 

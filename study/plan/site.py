@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,10 +18,12 @@ JUDGED = 5
 
 
 class SiteSetting(StudentSetting):
-    """A student of the site. films: how many the site has; 0: its release, which learns from all other patients."""
+    """A student of the site. films: how many the site has; 0: its release, which learns from all other patients.
+
+    `student.init` release means that release.
+    """
 
     films: int
-    start: Literal["nothing", "release"]
 
 
 @dataclass(frozen=True)

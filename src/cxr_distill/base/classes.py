@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 CLASSES = ("normal", "bacterial", "viral")
 """Order of every logit and probability vector."""
@@ -13,3 +13,10 @@ CLASSES = ("normal", "bacterial", "viral")
 def p_pneumonia(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """1 - P(normal), float64 (N,), from `logits` (N, 3) in the order of CLASSES."""
     return 1.0 - softmax(np.asarray(logits, dtype=np.float64), axis=-1)[..., 0]
+
+
+def log_odds_of(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Log-odds of P(pneumonia) float32 (N,), from `logits` (N, K): finite where P is rounded to 0 or 1."""
+    wide = np.asarray(logits, dtype=np.float64)
+    odds: NDArray[np.float32] = (logsumexp(wide[..., 1:], axis=-1) - wide[..., 0]).astype(np.float32)
+    return odds
