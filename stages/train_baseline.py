@@ -27,11 +27,11 @@ def main() -> None:
     from cxr_distill.training.task import CrossEntropyTask
 
     trained = trained_with(settings.trainer)
-    data = TrainingData(*(read_images(Path(f"data/film/{split}.safetensors")) for split in ("train", "val")))
+    train, val = (read_images(Path(f"data/film/{split}.safetensors")) for split in ("train", "val"))
     init = {"random": random, "release": release}[params.init]
-    task = CrossEntropyTask(init.begin(params, classes=count_classes(data.train.labels)), params)
+    task = CrossEntropyTask(init.begin(params, classes=count_classes(train.labels)), params)
     more = {"view_count": views, "resume": resuming.start("baseline")}
-    history = fit(task, data, settings.model_copy(update=more))
+    history = fit(task, TrainingData(train, val), settings.model_copy(update=more))
     write_weights(task.net, WEIGHTS, trained={**trained, **init.named()})
     write_rows(Path("plots/history/baseline.csv"), HISTORY, history)
     resuming.finish("baseline", WEIGHTS)

@@ -33,8 +33,8 @@ Sees = Literal["film", "lungs"]
 class Student:
     """A student: its name in `students`, its seed, and what it changes in params.yaml for the question `group`.
 
-    how: baseline, or its teacher in a word. source: SOFT_TARGETS, or the name of the teacher cell whose logits `targets`
-    it learns from: of views, or of whole images in one of MODES. share: of the training patients that have a label.
+    how: baseline, or its teacher in a word. source: SOFT_TARGETS, or the name of the teacher cell whose `targets` it
+    learns from: logits of views, or of whole images in one of MODES. share: of the training patients that have a label.
     change: of its schedule. blog: its recipe, at `learning_rate`.
     """
 

@@ -26,7 +26,7 @@ def predict_logits(
 
     `precision`: as `precision.resolved` names it. The network stays on `device`.
     """
-    net = net.eval().to(device, memory_format=torch.channels_last)
+    net = net.eval().to(device).to(memory_format=torch.channels_last)
     pixels = torch.from_numpy(images)
     logits = []
     with torch.inference_mode():
