@@ -93,9 +93,11 @@ def trained_on() -> dict[str, str]:
 def processor_here() -> str:
     """The kind of processor that trains on this machine."""
     from cxr_distill.nets.common.params import TrainerParams  # these import PyTorch, which takes seconds
-    from cxr_distill.nets.common.precision import processor
+    from cxr_distill.nets.common.precision import device_of, processor
 
-    return processor(TrainerParams.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text())["trainer"]))
+    return processor(
+        device_of(TrainerParams.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text())["trainer"]))
+    )
 
 
 def models_of(entry: dict[str, Any]) -> set[str]:

@@ -1,7 +1,7 @@
 """One epoch of distillation, compared with the blog post's loop and with the fastest possible loop.
 
-`python -m benchmarks.epoch ARCHIVE.zip [SIZE]`. Three loops train the same student on the same images, in single
-precision, with the same batch and input size and memory format:
+`python -m benchmarks.epoch ARCHIVE.zip [SIZE]`. Three loops train the same student on the same images, in fp32,
+with the same batch and input size and memory format:
 
 - the blog's: opens, decodes and resizes the files in every epoch, with 0, 1 or 2 data-loader workers (the fastest
   counts), and runs the teacher at every step;
@@ -35,12 +35,12 @@ from cxr_distill.distill.losses import distillation_losses
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.distill.task import DistillationTask
 from cxr_distill.films.pixels import decode
-from cxr_distill.nets.common.params import BalanceParams, ViewParams
+from cxr_distill.nets.common.params import BalanceParams, FitSettings, TrainerParams, ViewParams
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
 from cxr_distill.nets.teacher.params import TeacherParams
-from cxr_distill.training.data import Images, ViewData
+from cxr_distill.training.data import Images, TrainingData, ViewData
 from cxr_distill.training.loop import quiet_lightning, set_allocator
 from demo.workspace import ROOT
 
@@ -94,10 +94,14 @@ class Clock(Callback):
 def our_epoch(images: Images, targets: np.ndarray, params: dict[str, object], how: DistillParams) -> float:
     """Seconds per image of a training epoch of the pipeline, without validation, which the blog's loop lacks."""
     fit = StudentParams.model_validate({**params["student"], "epochs": 3})  # type: ignore[dict-item]
-    data = ViewData(
-        images, images, ViewParams.model_validate(params["views"]), BalanceParams.model_validate(params["balance"]),
-        batch_size=fit.batch_size, seed=0, view_count=len(targets), teacher=targets,
-    )  # fmt: skip
+    settings = FitSettings(
+        views=ViewParams.model_validate(params["views"]),
+        balance=BalanceParams.model_validate(params["balance"]),
+        operating_point=None,
+        trainer=TrainerParams.model_validate(params["trainer"]),
+        view_count=len(targets),
+    )
+    data = ViewData(TrainingData(images, images, targets), settings, fit)
     task = DistillationTask(build_student(fit).to(memory_format=torch.channels_last), fit, how)
     clock = Clock()
     Trainer(

@@ -6,10 +6,22 @@ import ast
 
 from conftest import ROOT
 
-from stages.params import STARTS
-from study.cells import imports
+from cxr_distill.base import imports
 
-CHOICES = {"data.source": ("kaggle", "phantom", "films"), "start": STARTS}  # parameters that name a module
+CHOICES = {  # parameters that name a module
+    "data.source": ("kaggle", "phantom", "films"),
+    "student.init": ("random", "release"),
+}
+NO_RESULT = {
+    "stages/__init__.py": "finds the library",
+    "stages/running.py": "turns errors, Ctrl-C and too little memory into one line",
+    "stages/resuming.py": "says where a checkpoint lies, and a run that goes on ends in the same bytes",
+    "stages/params.py": "reads params.yaml, whose values are in the lock, or says what is wrong with it",
+    "src/cxr_distill/base/errors.py": "an exception with a message",
+    "src/cxr_distill/base/params.py": "lets a value of params.yaml pass, or says what is wrong with it",
+    "src/cxr_distill/base/imports.py": "finds the code that a checkpoint and a cell depend on",
+}
+"""Files that cannot change a result, so that no stage names them: an edited message or runner trains nothing."""
 
 
 def files_of(dep: str) -> set[str]:
@@ -23,13 +35,18 @@ def files_of(dep: str) -> set[str]:
 
 
 def reached(module: str) -> set[str]:
-    """Files of this project that importing `module` can run, imports inside functions included."""
-    return {str(path.relative_to(ROOT)) for path in imports.reached(module, ROOT / "src", ROOT)}
+    """Files of this project that importing `module` can run and that can change a result."""
+    found = {str(path.relative_to(ROOT)) for path in imports.reached(module, ROOT / "src", ROOT)}
+    return found - NO_RESULT.keys()
 
 
 def loaded_sections(module: str) -> set[str]:
     """Sections of params.yaml that a stage's module loads."""
-    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    loaded = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load_params"]
+    files = [f"{module.replace('.', '/')}.py"]
+    if "load_settings()" in (ROOT / files[0]).read_text():
+        files.append("stages/settings.py")
+    trees = [ast.parse((ROOT / file).read_text()) for file in files]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    readers = ("load_params", "read_section")
+    loaded = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id in readers]
     return {name.value.split(".")[0] for name in loaded if isinstance(name, ast.Constant)}

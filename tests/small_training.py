@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ from torch import nn
 
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.distill.task import DistillationTask
-from cxr_distill.nets.common.params import BalanceParams, TrainerParams, ViewParams
+from cxr_distill.nets.common.params import BalanceParams, FitSettings, OperatingPointParams, TrainerParams, ViewParams
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from cxr_distill.training.data import Images
+from cxr_distill.training.data import Images, TrainingData
 from cxr_distill.training.loop import fit
 
 FIT = {
@@ -25,15 +26,17 @@ FIT = {
     "keep": "last",
     "seed": 0,
 }
-STUDENT = StudentParams(**FIT, arch="plain", channels=[4, 8, 8])
+STUDENT = StudentParams(**FIT, arch="plain", channels=[4, 8, 8], init="random")
 TEACHER = TeacherParams(**FIT, arch="resnet18", sees="film", image_size=32, pretrained=False)
 VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
     gamma=0.2, detail=0.3, erase=0.2, frame=0.5,
 )  # fmt: skip
-BALANCE = BalanceParams(classes=True, batchnorm="images", film_quality=0.5, widths=[0.85, 1.0, 1.3], frames=1)
-OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")  # how the study's main student is taught
+BALANCE = BalanceParams(classes=True, batchnorm="images", film_quality=0.5)
+POINT = OperatingPointParams(widths=[0.85, 1.0, 1.3], frames=1)
+OURS = DistillParams(alpha=0.9, temperature=4.0, loss="hinton")  # as the study's main student
 TRAINER = TrainerParams(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true")
+SETTINGS = FitSettings(views=VIEWS, balance=BALANCE, operating_point=POINT, trainer=TRAINER)
 
 
 def images(count: int, seed: int) -> Images:
@@ -45,6 +48,11 @@ def images(count: int, seed: int) -> Images:
 
 
 TRAIN, VAL = images(48, 0), images(24, 1)
+DATA = TrainingData(TRAIN, VAL)
+
+
+def settings(**changes: object) -> FitSettings:
+    return SETTINGS.model_copy(update=changes)
 
 
 def weights(net: nn.Module) -> bytes:
@@ -57,5 +65,5 @@ def long_run(folder: Path, learning_rate: float = 0.002) -> bytes:
     net, many = build_student(params), images(480, 0)
     targets = np.random.default_rng(2).normal(size=(2, 480, 3)).astype(np.float32)
     task = DistillationTask(net, params, DistillParams(alpha=0.5, temperature=2, loss="hinton"))
-    history = fit(task, many, VAL, VIEWS, BALANCE, TRAINER, view_count=2, teacher=targets, resume=folder)
-    return weights(net) + history.to_csv().encode()
+    history = fit(task, TrainingData(many, VAL, targets), settings(view_count=2, resume=folder))
+    return weights(net) + json.dumps(history).encode()

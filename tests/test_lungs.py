@@ -11,12 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from small_training import TRAIN, VIEWS
+from small_training import TRAIN, TRAINER, VIEWS
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.data.phantom import draw_film, write_archive
 from cxr_distill.data.source import SplitCounts
-from cxr_distill.evaluation.frames import partners, share_in_lungs, variants
+from cxr_distill.evaluation.frames import partners, reframed_any, share_in_lungs, variants
+from cxr_distill.evaluation.predictions import DRAWS
 from cxr_distill.films.cut_lungs import MARGIN, cut_box
 from cxr_distill.films.pixels import decode
 from cxr_distill.lungs.boxes import PUBLISHED, agreement, boxes_of, filled, intersection_over_union, read_boxes
@@ -194,7 +195,7 @@ def test_partners_are_of_the_other_class_and_the_same_each_time() -> None:
 def test_a_greyed_film_shows_neither_its_own_lungs_nor_where_they_were() -> None:
     boxes = np.array([[0.1, 0.1, 0.5, 0.6], [0.4, 0.3, 0.9, 0.9]], np.float32)
     films, labels = bright(boxes), np.array([0, 1], np.uint8)
-    changed = variants(films, boxes, labels, seed=0)
+    changed = {name: next(draws) for name, draws in variants(films, boxes, labels, seed=0)}
     union = (0.1, 0.1, 0.9, 0.9)
     inside = slice(int(union[1] * SIDE) + 1, int(union[3] * SIDE))
     for film in range(2):
@@ -203,6 +204,19 @@ def test_a_greyed_film_shows_neither_its_own_lungs_nor_where_they_were() -> None
     assert np.array_equal(changed["lungs_greyed"][0], changed["lungs_greyed"][1])  # nothing tells the two films apart
     assert np.abs(seen_box(changed["reframed"]) - boxes[::-1]).max() < 2 / SIDE
     assert np.abs(seen_box(changed["mean_frame"]) - boxes.mean(axis=0)).max() < 2 / SIDE
+
+
+def test_partners_of_any_class_do_not_tell_the_class_and_each_film_is_one_once() -> None:
+    boxes = np.array([[0.1, 0.1, 0.5, 0.6], [0.4, 0.3, 0.9, 0.9]] * 20, np.float32)
+    draws = list(reframed_any(bright(boxes), boxes, seed=0))
+    assert len(draws) == DRAWS
+    sides = np.arange(40) % 2
+    for draw in draws:
+        left = seen_box(draw)[:, 0] > 0.25  # framed as the second kind of film
+        assert left.sum() == 20 and abs(np.corrcoef(left, sides)[0, 1]) < 0.5
+    again = list(reframed_any(bright(boxes), boxes, seed=0))
+    assert all(np.array_equal(one, other) for one, other in zip(draws, again, strict=True))
+    assert not np.array_equal(draws[0], draws[1])
 
 
 def test_share_of_activation_in_the_lungs_by_hand() -> None:
@@ -222,14 +236,17 @@ def test_a_finder_learns_where_lungs_are_and_again_the_same() -> None:
     pixels = np.stack([decode(film.jpeg, size=32).pixels for film in films])
     boxes = np.array([film.lungs for film in films], np.float32)
     boxes[5] = np.nan
-    nets = [train_finder(FINDER, pixels[:128], boxes[:128], VIEWS) for _ in range(2)]
+    nets = [train_finder(FINDER, pixels[:128], boxes[:128], VIEWS, TRAINER) for _ in range(2)]
     found, again = (find_boxes(net, pixels[128:]) for net in nets)
     assert np.array_equal(found, again)
     middle = np.tile(np.nanmean(boxes[:128], axis=0), (64, 1))
     mean = intersection_over_union(middle, boxes[128:]).mean()
     assert intersection_over_union(found, boxes[128:]).mean() > max(0.8, mean)
     with pytest.raises(CxrError, match="have a box"):
-        train_finder(FINDER, pixels[:8], boxes[:8], VIEWS)
+        train_finder(FINDER, pixels[:8], boxes[:8], VIEWS, TRAINER)
+    wild = FINDER.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(CxrError, match=r"diverged; lower lungs\.learning_rate"):
+        train_finder(wild, pixels[:128], boxes[:128], VIEWS, TRAINER)
 
 
 def test_a_frame_map_of_many_films_is_that_of_each() -> None:

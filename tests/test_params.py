@@ -26,6 +26,11 @@ BAD = [
     ("train_teacher", {"views": {"flip": float("nan")}}, "views.flip"),
     ("download", {"data": {"source": "ftp"}}, "data.source"),
     ("find_lungs", {"lungs": {"channels": [16, 7]}}, "lungs.channels"),
+    ("distill", {"student": {"init": "nothing"}}, "student.init"),
+    ("distill", {"start": "release"}, "start is now student.init"),
+    ("train_teacher", {"balance": {"widths": [1.0]}}, "balance.widths is now operating_point.widths"),
+    ("train_teacher", {"balance": {"frames": 4}}, "balance.frames is now operating_point.frames"),
+    ("release", {"release": {"refused": 0.006}}, "release.refused is now release.rejected"),
 ]
 
 

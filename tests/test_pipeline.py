@@ -16,6 +16,7 @@ from cxr_distill.base.tables import read_csv
 from cxr_distill.evaluation.predictions import COLUMNS, scored_split
 from cxr_distill.evaluation.scores import threshold_for_sensitivity
 
+REPORT = ("reports/comparison.md", "reports/comparison.png", "release/MODEL_CARD.md")
 FILES = {path: f"models/{path}.safetensors" for path in ("teacher", "baseline", "distilled", "sets/blog_best")}
 
 
@@ -57,7 +58,7 @@ def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> N
 @pytest.mark.slow
 def test_another_alpha_runs_what_follows_distillation_alone_in_the_workspace_and_in_a_queue(repo: Path) -> None:
     output = run(repo, "dvc", "exp", "run", "-S", "distill.alpha=0.25")
-    assert ran(output) == ["distill", "evaluate@distilled", "compare", "release"]
+    assert ran(output) == ["distill", "evaluate@distilled", "compare", "release", "report"]
     head, *rows = run(repo, "dvc", "metrics", "diff").splitlines()
     assert {row.split()[0] for row in rows} == {f"metrics/{name}.json" for name in ("distilled", "gain", "gap")}
     assert len([head, *rows]) <= 20
@@ -86,18 +87,40 @@ def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
     module.write_text(module.read_text().replace('"n": len(labels),', '"n": len(labels), "more": 1,'))
     sets = yaml.safe_load((repo / "params.yaml").read_text())["param_sets"]
     models = [f"evaluate@{name}" for name in ("teacher", "baseline", "distilled")] + [f"evaluate_set@{n}" for n in sets]
-    assert sorted(ran(run(repo, "dvc", "repro", "--dry"))) == sorted([*models, "compare", "release"])
+    assert sorted(ran(run(repo, "dvc", "repro", "--dry"))) == sorted([*models, "compare", "report"])
     assert ran(run(repo, "dvc", "repro", "evaluate@distilled")) == ["evaluate@distilled"]
     assert json.loads((repo / "evaluation/distilled.json").read_text())["test"]["more"] == 1
 
 
 @pytest.mark.slow
-def test_an_edited_sentence_of_the_model_card_runs_the_release_alone(repo: Path) -> None:
+def test_an_edited_sentence_of_the_model_card_runs_the_report_alone(repo: Path) -> None:
     edit(
-        repo / "src/cxr_distill/release/templates/model_card.md.j2", "A small network that", "A very small network that"
+        repo / "src/cxr_distill/report/templates/model_card.md.j2", "A small network that", "A very small network that"
     )
-    assert ran(run(repo, "dvc", "repro")) == ["release"]
+    assert ran(run(repo, "dvc", "repro")) == ["report"]
     assert "A very small network that" in (repo / "release/MODEL_CARD.md").read_text()
+
+
+@pytest.mark.slow
+def test_an_edited_message_or_runner_trains_nothing(repo: Path) -> None:
+    edit(repo / "stages/running.py", "close other programs", "close all other programs")
+    edit(repo / "stages/params.py", "has no section", "lacks the section")
+    edit(repo / "src/cxr_distill/base/errors.py", "one line that says what to do", "a line that says what to do")
+    assert ran(run(repo, "dvc", "repro", "--dry")) == []
+
+
+def test_without_cache_or_data_the_report_is_made_of_what_git_has(repo: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "-q", str(repo), str(clone))
+    made = {name: (clone / name).read_bytes() for name in REPORT}
+    for name in REPORT:
+        (clone / name).unlink()
+    assert ran(run(clone, "dvc", "repro", "-s", "report")) == ["report"]
+    assert {name: (clone / name).read_bytes() for name in REPORT} == made
+    edit(clone / "src/cxr_distill/report/templates/comparison.md.j2", "What the networks read", "What networks read")
+    assert ran(run(clone, "dvc", "repro", "-s", "report")) == ["report"]
+    assert "What networks read" in (clone / "reports/comparison.md").read_text()
+    assert "didn't change" in run(clone, "dvc", "repro", "-s", "--dry", "report")
 
 
 @pytest.mark.slow
@@ -127,7 +150,7 @@ def test_too_small_a_limit_of_addresses_is_said_before_any_work(repo: Path) -> N
     ]
 
 
-def test_a_stray_prediction_is_refused(repo: Path) -> None:
+def test_a_stray_prediction_is_rejected(repo: Path) -> None:
     shutil.copy(repo / "predictions/baseline.csv", repo / "predictions/old.csv")
     assert "delete predictions/old.csv" in run(repo, "dvc", "repro", check=False)
     (repo / "predictions/old.csv").unlink()

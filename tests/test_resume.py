@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from hashlib import md5
 from pathlib import Path
 
 import pytest
+import torch
+from conftest import ROOT
+from lightning.pytorch.utilities import rank_zero_only
+from small_training import DATA, SETTINGS, STUDENT
 
-from stages.resuming import note_finished, resume_folder
+from cxr_distill.nets.student.network import build_student
+from cxr_distill.training import resume
+from cxr_distill.training.resume import EveryEpoch, resume_key
+from cxr_distill.training.task import CrossEntropyTask
+from stages.resuming import finish, start
 
 
 @pytest.fixture(autouse=True)
@@ -26,24 +35,110 @@ def left(name: str) -> Path:
 def test_a_newer_lock_leaves_the_checkpoint_of_an_unfinished_run() -> None:
     checkpoint = left("teacher")
     Path("dvc.lock").write_text("stages: {}  # written by another stage, or pulled\n")
-    assert resume_folder("teacher") == checkpoint.parent and checkpoint.exists()
+    assert start("teacher") == checkpoint.parent and checkpoint.exists()
 
 
 def test_the_checkpoint_goes_once_the_lock_has_the_result() -> None:
     checkpoint, weights = left("teacher"), Path("weights")
     weights.write_bytes(b"trained")
-    note_finished("teacher", weights)
-    resume_folder("teacher")
+    finish("teacher", weights)
+    start("teacher")
     assert checkpoint.exists()  # DVC was killed before it wrote the lock: nothing is trained twice
     Path("dvc.lock").write_text(f"outs: [{{md5: {md5(b'trained').hexdigest()}}}]\n")
-    resume_folder("teacher")
+    start("teacher")
+    assert not checkpoint.exists()
+
+
+def test_of_several_processes_only_the_first_removes_what_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint, weights = left("teacher"), Path("weights")
+    weights.write_bytes(b"trained")
+    finish("teacher", weights)
+    Path("dvc.lock").write_text(f"outs: [{{md5: {md5(b'trained').hexdigest()}}}]\n")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    start("teacher")
+    assert checkpoint.exists()  # the first process may be writing it
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    start("teacher")
     assert not checkpoint.exists()
 
 
 def test_a_lock_with_another_result_leaves_it() -> None:
     checkpoint, weights = left("teacher"), Path("weights")
     weights.write_bytes(b"trained")
-    note_finished("teacher", weights)
+    finish("teacher", weights)
     Path("dvc.lock").write_text(f"outs: [{{md5: {md5(b'of a colleague').hexdigest()}}}]\n")
-    resume_folder("teacher")
+    start("teacher")
     assert checkpoint.exists()
+
+
+def checkpoint_of_a_run(folder: Path) -> tuple[EveryEpoch, Path]:
+    folder.mkdir()
+    file = folder / "key.ckpt"
+    torch.save({"state": torch.ones(3)}, file)
+    return EveryEpoch(folder, "key"), file
+
+
+def test_too_little_memory_or_a_disk_that_fails_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every, file = checkpoint_of_a_run(tmp_path / "run")
+    assert every.left() == file
+    for error in (
+        MemoryError(),
+        OSError(5, "Input/output error"),
+        RuntimeError("unable to mmap: Cannot allocate memory"),
+    ):
+
+        def fail(*_: object, **__: object) -> None:
+            raise error  # noqa: B023
+
+        with monkeypatch.context() as patch, pytest.raises(type(error)):
+            patch.setattr(torch, "load", fail)
+            every.left()
+        assert every.left() == file
+
+
+def test_a_damaged_checkpoint_is_no_start_and_asking_for_it_removes_nothing(tmp_path: Path) -> None:
+    every, file = checkpoint_of_a_run(tmp_path / "run")
+    other = file.with_name("other.ckpt")
+    other.write_bytes(b"of another run")
+    file.write_bytes(file.read_bytes()[:40])
+    assert every.left() is None and file.exists() and other.exists()
+    every.remove_others()
+    assert file.exists() and not other.exists()
+
+
+def test_of_several_processes_only_the_first_removes_other_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every, file = checkpoint_of_a_run(tmp_path / "run")
+    other = file.with_name("other.ckpt")
+    other.write_bytes(b"of another run")
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    every.remove_others()
+    assert other.exists()
+
+
+def test_a_checkpoint_is_of_the_code_that_the_run_imports_and_of_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "src/cxr_distill", tmp_path / "cxr_distill", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(resume, "SOURCE", tmp_path)
+
+    def key() -> str:
+        return resume_key(CrossEntropyTask(build_student(STUDENT), STUDENT), SETTINGS, DATA, {})
+
+    before = key()
+    for file, changes in {
+        "training/loop.py": True,
+        "training/sampling.py": True,
+        "nets/common/layers.py": True,
+        "distill/losses.py": False,
+        "release/graph.py": False,
+    }.items():
+        path = tmp_path / "cxr_distill" / file
+        text = path.read_text()
+        path.write_text(text + "# changed\n")
+        assert (key() != before) == changes, file
+        path.write_text(text)
+    assert key() == before

@@ -10,12 +10,27 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torchvision.models
 import yaml
 from conftest import ROOT, program, with_path
 from safetensors.torch import load_file
-from small_training import BALANCE, FIT, STUDENT, TEACHER, TRAIN, TRAINER, VAL, VIEWS, long_run, weights
+from small_training import (
+    BALANCE,
+    DATA,
+    FIT,
+    SETTINGS,
+    STUDENT,
+    TEACHER,
+    TRAIN,
+    VAL,
+    VIEWS,
+    long_run,
+    settings,
+    weights,
+)  # fmt: skip
 from torch import nn
 from torch.nn.functional import interpolate
+from torchvision.models.resnet import BasicBlock
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
@@ -27,13 +42,14 @@ from cxr_distill.distill.task import DistillationTask
 from cxr_distill.nets.common.batchnorm import estimate_batchnorm
 from cxr_distill.nets.common.layers import OperatingPoint, count_parameters, load_weights, write_weights
 from cxr_distill.nets.common.logits import predict_logits
-from cxr_distill.nets.common.params import ViewParams
+from cxr_distill.nets.common.params import OperatingPointParams, ViewParams
+from cxr_distill.nets.common.residual import ResidualBlock
 from cxr_distill.nets.common.views import apply_view, draw_view, gain_octaves, octaves, stretch, to_input
 from cxr_distill.nets.student.network import MAX_STUDENT_PARAMETERS, build_student
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
 from cxr_distill.nets.teacher.soft_targets import make_soft_targets
-from cxr_distill.training.data import Images, ViewData
+from cxr_distill.training.data import Images, TrainingData, ViewData
 from cxr_distill.training.film_quality import film_quality, overlap_weights
 from cxr_distill.training.loop import fit
 from cxr_distill.training.operating_point import balanced_weights, screening_losses, set_operating_point
@@ -66,18 +82,57 @@ def test_residual_student_fits_the_budget_and_sees_where_things_are() -> None:
 
 def test_plain_student_without_three_widths_is_one_clear_error() -> None:
     with pytest.raises(CxrError, match=r"student: .*three channels"):
-        parse(StudentParams, {**FIT, "arch": "plain", "channels": [4, 8]}, "student")
+        parse(StudentParams, {**FIT, "arch": "plain", "channels": [4, 8], "init": "random"}, "student")
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small", "small_resnet"])
 def test_teacher_takes_grey_images_whatever_its_architecture(arch: str) -> None:
-    teacher = build_teacher(TEACHER.model_copy(update={"arch": arch})).eval()
+    teacher = build_teacher(TEACHER.model_copy(update={"arch": arch}), side=64).eval()
     assert teacher(torch.rand(2, 1, 64, 64)).shape == (2, 3)
 
 
 def test_unknown_teacher_is_one_clear_error() -> None:
     with pytest.raises(CxrError, match=r"teacher\.arch"):
         build_teacher(TEACHER.model_copy(update={"arch": "resnet0"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"arch": "googlenet"}, r"teacher\.arch: googlenet gives several answers while it trains"),
+        ({"arch": "vit_b_16"}, r"teacher\.arch: vit_b_16 takes no images of 32 pixels"),
+        ({"arch": "small_resnet", "pretrained": True}, r"teacher\.pretrained: there are no ImageNet weights"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The default weight initialization of GoogleNet")
+def test_a_teacher_that_cannot_be_trained_is_one_line_before_work_starts(
+    changes: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(CxrError, match=reason):
+        build_teacher(TEACHER.model_copy(update=changes), side=32)
+
+
+def test_a_pretrained_teacher_without_a_linear_layer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = torchvision.models.get_model
+    monkeypatch.setattr(
+        torchvision.models, "get_model", lambda name, weights, **more: whole(name, weights=None, **more)
+    )
+    with pytest.raises(CxrError, match=r"teacher\.pretrained: squeezenet1_0 ends in no linear layer"):
+        build_teacher(TEACHER.model_copy(update={"arch": "squeezenet1_0", "pretrained": True}))
+
+
+def test_residual_blocks_are_those_of_torchvision_to_the_byte() -> None:
+    for narrow, wide, stride in ((8, 8, 1), (8, 16, 2), (8, 16, 1)):
+        torch.manual_seed(0)
+        own = ResidualBlock(narrow, wide, stride=stride)
+        torch.manual_seed(0)
+        shortcut = None
+        if stride > 1 or narrow != wide:
+            shortcut = nn.Sequential(nn.Conv2d(narrow, wide, 1, stride=stride, bias=False), nn.BatchNorm2d(wide))
+        theirs = BasicBlock(narrow, wide, stride, shortcut)
+        assert list(own.state_dict()) == list(theirs.state_dict()) and weights(own) == weights(theirs)
+        pixels = torch.rand(2, narrow, 9, 9)
+        assert torch.equal(own(pixels), theirs(pixels))
 
 
 def test_imagenet_weights_without_a_network_are_one_clear_error(
@@ -126,10 +181,8 @@ def test_an_epoch_shows_as_many_normal_as_pneumonia_images_each_once() -> None:
 
 
 def test_an_unbalanced_epoch_shows_every_image_once() -> None:
-    order = ViewData(
-        TRAIN, VAL, VIEWS, BALANCE.model_copy(update={"classes": False}),
-        batch_size=8, seed=0, view_count=None, teacher=None,
-    ).train_dataloader().order  # fmt: skip
+    everyone = settings(balance=BALANCE.model_copy(update={"classes": False}))
+    order = ViewData(DATA, everyone, STUDENT).train_dataloader().order
     assert sorted(order.tolist()) == list(range(48)) != order.tolist()
 
 
@@ -173,22 +226,26 @@ def test_a_stretched_film_has_its_middle_where_it_was_and_more_at_its_sides() ->
     assert wide[0] == 0 and wide[-1] == 92 and torch.allclose(wide[11:13].diff(), torch.tensor(6.0))
 
 
+def point(widths: list[float], frames: int = 0) -> OperatingPointParams:
+    return OperatingPointParams(widths=widths, frames=frames)
+
+
 def test_the_operating_point_undoes_a_bias_and_is_kept_with_the_weights(tmp_path: Path) -> None:
     pixels, labels = torch.from_numpy(TRAIN.pixels), torch.from_numpy(TRAIN.labels).long()
     net = build_student(STUDENT)
-    fit(CrossEntropyTask(net, STUDENT), TRAIN, VAL, VIEWS, BALANCE.model_copy(update={"widths": []}), TRAINER)
-    assert set_operating_point(net, pixels, labels, widths=[]) == 0
-    fair = set_operating_point(net, pixels, labels, widths=[0.9, 1.1])
+    fit(CrossEntropyTask(net, STUDENT), DATA, settings(operating_point=point([])))
+    assert set_operating_point(net, pixels, labels, point([])) == 0
+    fair = set_operating_point(net, pixels, labels, point([0.9, 1.1]))
     linear = next(module for module in net.modules() if isinstance(module, nn.Linear))
     with torch.no_grad():
         linear.bias[0] += 2
-    assert set_operating_point(net, pixels, labels, widths=[0.9, 1.1]) == pytest.approx(fair - 2, abs=1e-3)
+    assert set_operating_point(net, pixels, labels, point([0.9, 1.1])) == pytest.approx(fair - 2, abs=1e-3)
     # In frames that are all the same, films are as they are; in others, the point moves.
     same = torch.tensor([[0.1, 0.1, 0.8, 0.9]]).expand(len(pixels), 4)
     mixed = torch.where((labels > 0)[:, None], same, torch.tensor([[0.3, 0.2, 0.7, 0.8]]))
-    as_is = set_operating_point(net, pixels, labels, widths=[1.0])
-    assert set_operating_point(net, pixels, labels, widths=[], boxes=same, frames=2) == pytest.approx(as_is, abs=1e-3)
-    assert set_operating_point(net, pixels, labels, widths=[], boxes=mixed, frames=2) != pytest.approx(as_is, abs=1e-3)
+    as_is = set_operating_point(net, pixels, labels, point([1.0]))
+    assert set_operating_point(net, pixels, labels, point([], 2), same) == pytest.approx(as_is, abs=1e-3)
+    assert set_operating_point(net, pixels, labels, point([], 2), mixed) != pytest.approx(as_is, abs=1e-3)
     write_weights(net, tmp_path / "w")
     again = build_student(STUDENT)
     load_weights(again, tmp_path / "w")
@@ -200,7 +257,7 @@ def test_where_films_tell_nothing_the_operating_point_is_a_half_however_many_are
     nn.init.zeros_(net[1].weight)
     for sick in (12, 36):
         labels = (torch.arange(48) < sick).long()
-        set_operating_point(net, torch.from_numpy(TRAIN.pixels), labels, widths=[1.0])
+        set_operating_point(net, torch.from_numpy(TRAIN.pixels), labels, point([1.0]))
         normal = net(torch.zeros(1, 24, 24)).detach().softmax(dim=1)[0, 0]
         assert float(normal) == pytest.approx(0.5, abs=1e-4)
 
@@ -218,8 +275,8 @@ def test_batchnorm_takes_the_statistics_of_balanced_training_images() -> None:
 
 @pytest.mark.parametrize("source", ["images", "views"])
 def test_batchnorm_of_a_trained_network_is_that_of_images_or_of_views(source: str) -> None:
-    balance = BALANCE.model_copy(update={"batchnorm": source, "widths": []})
-    fit(CrossEntropyTask(net := build_student(STUDENT), STUDENT), TRAIN, VAL, VIEWS, balance, TRAINER)
+    changed = settings(balance=BALANCE.model_copy(update={"batchnorm": source}), operating_point=None)
+    fit(CrossEntropyTask(net := build_student(STUDENT), STUDENT), DATA, changed)
     kept = net[2].running_mean.clone()
     rows = balanced_order(torch.from_numpy(TRAIN.labels), seed=0, epoch=0)
     estimate_batchnorm(net, torch.from_numpy(TRAIN.pixels), rows)
@@ -230,7 +287,7 @@ def test_film_view_and_soft_target_of_a_batch_belong_together() -> None:
     count, films = 2, len(TRAIN.labels)
     teacher = np.zeros((count, films, 3), np.float32)
     teacher[..., 0], teacher[..., 1] = np.arange(count)[:, None], np.arange(films)[None]
-    data = ViewData(TRAIN, VAL, VIEWS, BALANCE, batch_size=8, seed=0, view_count=count, teacher=teacher)
+    data = ViewData(TrainingData(TRAIN, VAL, teacher), settings(view_count=count), STUDENT)
     data.trainer = SimpleNamespace(current_epoch=3, global_rank=0, world_size=1)
     view = draw_view(films, VIEWS, number=3 % count, boxes=data.boxes)
     seen = []
@@ -249,11 +306,11 @@ def test_same_run_twice_gives_the_same_bytes_and_alpha_zero_is_the_baseline() ->
     targets = np.random.default_rng(2).normal(size=(2, 48, 3)).astype(np.float32)
     nets = [build_student(STUDENT) for _ in range(4)]
     for net in nets[:2]:
-        history = fit(CrossEntropyTask(net, STUDENT), TRAIN, VAL, VIEWS, BALANCE, TRAINER, view_count=2)
-    assert list(history["epoch"]) == [0, 1]
+        history = fit(CrossEntropyTask(net, STUDENT), DATA, settings(view_count=2))
+    assert [row["epoch"] for row in history] == [0, 1]
     for net, alpha in zip(nets[2:], (0.0, 0.9), strict=True):
         distill = DistillParams(alpha=alpha, temperature=2, loss="hinton")
-        fit(DistillationTask(net, STUDENT, distill), TRAIN, VAL, VIEWS, BALANCE, TRAINER, view_count=2, teacher=targets)
+        fit(DistillationTask(net, STUDENT, distill), TrainingData(TRAIN, VAL, targets), settings(view_count=2))
     alone, again, zero, distilled = map(weights, nets)
     assert alone == again == zero
     assert alone != distilled
@@ -261,15 +318,17 @@ def test_same_run_twice_gives_the_same_bytes_and_alpha_zero_is_the_baseline() ->
 
 def test_validation_after_the_last_epoch_alone_changes_no_weight_and_the_best_epoch_needs_all() -> None:
     found = {}
-    for validate in ("every", "last"):
+    for validate in ("each", "last"):
         for keep in ("last", "best"):
             params = STUDENT.model_copy(update={"keep": keep})
             net = build_student(params)
-            history = fit(CrossEntropyTask(net, params), TRAIN, VAL, VIEWS, BALANCE, TRAINER, validate=validate)
-            found[validate, keep] = weights(net), int(history["val_loss"].notna().sum())
-    assert found["every", "last"][0] == found["last", "last"][0]
-    assert found["every", "best"] == found["last", "best"]
-    assert [found[validate, "last"][1] for validate in ("every", "last")] == [2, 1]
+            history = fit(CrossEntropyTask(net, params), DATA, settings(validate_after=validate))
+            found[validate, keep] = weights(net), sum("val_loss" in row for row in history), history[-1]["train_loss"]
+    assert found["each", "last"][0] == found["last", "last"][0]
+    assert found["each", "best"] == found["last", "best"]
+    assert [found[validate, "last"][1] for validate in ("each", "last")] == [2, 1]
+    # Of the last epoch's steps, whether or not an earlier epoch was validated.
+    assert found["each", "last"][2] == found["last", "last"][2]
 
 
 def test_the_last_epoch_or_the_one_with_the_least_validation_loss_is_kept() -> None:
@@ -279,23 +338,24 @@ def test_the_last_epoch_or_the_one_with_the_least_validation_loss_is_kept() -> N
     for keep in ("last", "best"):
         params = STUDENT.model_copy(update={"epochs": 6, "learning_rate": 0.02, "keep": keep})
         net = build_student(params)
-        balance = BALANCE.model_copy(update={"widths": []})
-        history = fit(CrossEntropyTask(net, params), TRAIN, wrong, VIEWS, balance, TRAINER)["val_loss"]
+        history = fit(CrossEntropyTask(net, params), TrainingData(TRAIN, wrong), settings(operating_point=None))
+        loss = [row["val_loss"] for row in history]
         logits = torch.from_numpy(predict_logits(net, wrong.pixels))
         losses[keep] = float((screening_losses(logits, labels) * balanced_weights(labels)).mean())
-    assert history.min() < 0.9 * history.iloc[-1]
-    assert losses == pytest.approx({"last": history.iloc[-1], "best": history.min()}, abs=1e-4)
+    assert min(loss) < 0.9 * loss[-1]
+    assert losses == pytest.approx({"last": loss[-1], "best": min(loss)}, abs=1e-4)
 
 
 def test_an_interrupted_run_goes_on_from_its_last_epoch_and_ends_in_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, begun = long_run(tmp_path / "whole"), []
+    whole, begun, starts = long_run(tmp_path / "whole"), [], DistillationTask.on_train_epoch_start
 
     def interrupted(task: DistillationTask) -> None:
         begun.append(task.current_epoch)
         if begun == [0, 1, 2, 3]:
             raise KeyboardInterrupt
+        starts(task)
 
     monkeypatch.setattr(DistillationTask, "on_train_epoch_start", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -334,7 +394,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(
     assert not left.exists() and len(list(killed.iterdir())) == 1
 
 
-def test_soft_targets_of_another_teacher_or_view_are_refused(tmp_path: Path) -> None:
+def test_soft_targets_of_another_teacher_or_view_are_rejected(tmp_path: Path) -> None:
     teacher, train, file = tmp_path / "teacher", tmp_path / "train", tmp_path / "targets"
     student = build_student(STUDENT)
     write_weights(student, teacher)
@@ -344,7 +404,7 @@ def test_soft_targets_of_another_teacher_or_view_are_refused(tmp_path: Path) -> 
     )
     key = target_key(teacher=teacher, films=file_sha256(train), views=VIEWS)
     write_soft_targets(file, logits, key)
-    assert np.array_equal(read_soft_targets(file, key, count=2), logits)
+    assert np.array_equal(read_soft_targets(file, key, count=2).logits, logits)
     assert np.array_equal(logits[1], predict_logits(student, TRAIN.pixels, view=draw_view(48, VIEWS, number=1)))
     other = target_key(teacher=train, films=file_sha256(train), views=VIEWS.model_copy(update={"seed": 1}))
     with pytest.raises(CxrError, match="another teacher and views"):
@@ -353,7 +413,7 @@ def test_soft_targets_of_another_teacher_or_view_are_refused(tmp_path: Path) -> 
         read_soft_targets(file, key, count=3)
 
 
-def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_refused(tmp_path: Path) -> None:
+def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     student = build_student(STUDENT)
     write_weights(student, path)
@@ -381,7 +441,7 @@ def test_freed_buffers_are_there_for_the_next_step_unless_memory_is_to_be_low() 
 def test_diverging_training_stops_with_one_line() -> None:
     params = STUDENT.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(CxrError, match="learning_rate"):
-        fit(CrossEntropyTask(build_student(params), params), TRAIN, VAL, VIEWS, BALANCE, TRAINER)
+        fit(CrossEntropyTask(build_student(params), params), DATA, SETTINGS)
 
 
 def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import torch
-from small_training import BALANCE, STUDENT, TRAIN, TRAINER, VAL, VIEWS
+from small_training import DATA, STUDENT, TRAINER, settings
 from torch import nn
 
 from cxr_distill.nets.common.layers import OperatingPoint, Standardise, write_weights
@@ -16,5 +16,5 @@ torch.manual_seed(0)
 parts = [Standardise(), nn.Conv2d(1, 8, 5, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(800, 3), OperatingPoint()]
 net = nn.Sequential(*parts)
 trainer = TRAINER.model_copy(update={"devices": int(sys.argv[1]), "strategy": "auto" if sys.argv[1] == "1" else "ddp"})
-fit(CrossEntropyTask(net, STUDENT), TRAIN, VAL, VIEWS, BALANCE, trainer, view_count=2)
+fit(CrossEntropyTask(net, STUDENT), DATA, settings(trainer=trainer, view_count=2))
 write_weights(net, Path(sys.argv[2]))

@@ -1,5 +1,5 @@
-"""A student that starts from the released one: the same answers before it learns, one class fewer where causes are
-unknown."""
+"""A student whose first weights are the released ones: the same answers before it learns, and one class fewer where
+causes are unknown."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from drawn_films import chest, shrunk
 from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import parse
+from cxr_distill.init import random, release
 from cxr_distill.nets.common.layers import load_weights
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.params import StudentParams
-from cxr_distill.start import nothing, release
 
 PARAMS = parse(StudentParams, yaml.safe_load((ROOT / "params.yaml").read_text())["student"], "student")
 
@@ -47,14 +47,14 @@ def test_before_it_learns_it_answers_as_the_released_student(films: np.ndarray) 
     assert (p_pneumonia(two) <= p_pneumonia(expected) + 1e-6).all()
 
 
-def test_nothing_gives_the_random_weights_of_the_seed() -> None:
-    begun, built = nothing.begin(PARAMS, classes=3), build_student(PARAMS)
+def test_random_gives_the_weights_of_the_seed() -> None:
+    begun, built = random.begin(PARAMS, classes=3), build_student(PARAMS)
     assert all(torch.equal(one, other) for one, other in zip(begun.parameters(), built.parameters(), strict=True))
 
 
 def test_another_shape_or_a_damaged_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     for change in ({"channels": [8, 12, 16, 24]}, {"arch": "plain", "channels": [32, 64, 96]}):
-        with pytest.raises(CxrError, match="start: release needs a student of the released shape"):
+        with pytest.raises(CxrError, match=r"student\.init: release needs a student of the released shape"):
             release.begin(PARAMS.model_copy(update=change), classes=3)
     monkeypatch.setattr(release, "SHA256", "0" * 64)
     with pytest.raises(CxrError, match="is damaged"):
