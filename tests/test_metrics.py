@@ -11,6 +11,7 @@ from scipy.special import expit
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.base.templates import signed
 from cxr_distill.compare.curves import precision_recall_curves, roc_curves
 from cxr_distill.compare.differences import differences, geometry_only, shown, temperature_table
 from cxr_distill.evaluation import bootstrap, metrics, scores
@@ -78,7 +79,7 @@ def test_an_interval_holds_95_percent_of_the_resamples() -> None:
     ],
 )
 def test_a_difference_shows_on_which_side_of_0_it_is(difference: dict[str, float], words: str) -> None:
-    assert bootstrap.signed(difference) == words
+    assert signed(difference) == words
 
 
 def test_interval_over_patients_is_wider_than_over_images_when_patients_repeat() -> None:
