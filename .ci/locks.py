@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import subprocess
 import sys
@@ -97,6 +98,24 @@ def lock_at(commit: str, path: str) -> Stages:
 def outputs(stages: Stages) -> dict[str, str]:
     """MD5 of every output, by path."""
     return {out["path"]: out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
+
+
+def light(folder: Path, stages: Stages) -> list[str]:
+    """Those of `stages` whose deps are all in Git: they run anywhere, without data, models or a cache."""
+    tracked = git("ls-files", "--full-name", str(ROOT)).splitlines()
+
+    def committed(dep: dict[str, str]) -> bool:
+        path = posixpath.normpath(f"{folder.relative_to(ROOT).as_posix()}/{dep['path']}")
+        return any(name == path or name.startswith(f"{path}/") for name in tracked)
+
+    return [stage for stage, entry in stages.items() if all(map(committed, entry.get("deps", [{"path": ""}])))]
+
+
+def run_again(folder: Path, stages: Iterable[str]) -> list[str]:
+    """Run stages by themselves, whatever the cache has; the names of those that ran."""
+    names = list(stages)
+    command_line = ["dvc", "repro", "--force", "--single-item", "--no-run-cache", *names]
+    return stages_run(command(*command_line, cwd=folder)) if names else []
 
 
 def written(stages: Stages, before: Stages) -> list[str]:

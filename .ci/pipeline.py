@@ -1,10 +1,11 @@
 """What a pull request does to the results: `python .ci/pipeline.py BASE [RESULTS]`, from a clean checkout.
 
 1. Every committed figure must be the one that its lock names.
-2. Stages whose entries in dvc.lock differ from BASE's are run again and must give what was committed.
+2. Stages whose entries in dvc.lock differ from BASE's are run again and must give what was committed. Those that read
+   committed files alone run everywhere, in study/ too.
 3. Whatever else is out of date runs; if a tracked result changes, it waits in RESULTS and the check fails.
-4. The study (study/dvc.yaml) takes more than an hour and never runs here: its lock must agree with code, params and
-   the pipeline's results.
+4. The networks of the study (study/dvc.yaml) take more than an hour and never run here: its lock must agree with code,
+   params and the pipeline's results.
 
 Where data and models cannot be had (no remote, empty cache), phantoms show which stages the change reaches, and new
 results do not pass. `python .ci/pipeline.py --fill [RESULTS]`, on the main branch, makes or fetches all that dvc.lock
@@ -34,10 +35,12 @@ from locks import (
     check_figures,
     command,
     git,
+    light,
     listed,
     lock_at,
     lock_in,
     outputs,
+    run_again,
     stages_run,
     up_to_date,
     written,
@@ -135,14 +138,14 @@ def check(base: str, results: Path, summary: list[str]) -> None:
     if fetch({stage: entry for stage, entry in entries.items() if stage not in new}):
         check_with_data(base, new, entries, results, summary)
     else:
-        check_without_data(base, new, entries, summary, current=current)
+        check_without_data(base, new, entries, results, summary, current=current)
     check_study(base, entries, summary)
 
 
 def check_with_data(base: str, new: list[str], entries: Stages, results: Path, summary: list[str]) -> None:
     """Run again what the commit claims, then what it leaves out of date. Raises Refused if a tracked file changes."""
     trained = trained_on()
-    again = stages_run(command("dvc", "repro", "--force", "--single-item", "--no-run-cache", *new)) if new else []
+    again = run_again(ROOT, new)
     summary.append(f"Run again, because dvc.lock has new entries for them: {listed(again)}.")
     if names := save_results(results):
         raise disagreement(names, again, entries, trained)
@@ -156,8 +159,13 @@ def check_with_data(base: str, new: list[str], entries: Stages, results: Path, s
         raise Refused(f"commit these, which wait in the results: {listed(names)}")
 
 
-def check_without_data(base: str, new: list[str], entries: Stages, summary: list[str], *, current: bool) -> None:
-    """Show what the change reaches. Raises Refused unless the lock is `current`, NotChecked if it has new results."""
+def check_without_data(
+    base: str, new: list[str], entries: Stages, results: Path, summary: list[str], *, current: bool
+) -> None:
+    """Show what the change reaches, and run again what is made of committed files alone.
+
+    Raises Refused unless the lock is `current` and these agree, NotChecked if it has other new results.
+    """
     ran = scope_on_phantoms(base)
     summary.append(f"Data and models are out of reach: shown on phantoms alone. Stages that run: {listed(ran)}.")
     if not current:
@@ -165,7 +173,11 @@ def check_without_data(base: str, new: list[str], entries: Stages, summary: list
     deleted = set(git("diff", "--diff-filter=D", "--name-only", base).splitlines()) & outputs(entries).keys()
     if deleted:
         raise Refused(f"deleted, although dvc.lock names them: {listed(sorted(deleted))}")
-    if new:
+    again = run_again(ROOT, light(ROOT, {stage: entries[stage] for stage in new}))
+    summary.append(f"Run again, because they are made of committed files alone: {listed(again)}.")
+    if names := save_results(results):
+        raise Refused(f"running {listed(again)} again does not give what was committed: {listed(names)}")
+    if new := [stage for stage in new if stage not in again]:
         raise NotChecked(
             f"these results cannot be checked here: {listed(new)}; fill the cache (workflow `fill cache`) "
             "or run `python .ci/pipeline.py` where the data are"

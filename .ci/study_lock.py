@@ -11,11 +11,13 @@ from locks import (
     Stages,
     check_figures,
     git,
+    light,
     listed,
     lock_at,
     lock_in,
     md5_of,
     outputs,
+    run_again,
     up_to_date,
     written,
 )
@@ -42,7 +44,10 @@ def stale_inputs(study: Stages, pipeline: Stages) -> list[str]:
 
 
 def check_study(base: str, pipeline: Stages, summary: list[str]) -> None:
-    """Raises Refused if the study's lock is out of date, NotChecked if it differs from BASE's: it never runs here."""
+    """Raises Refused if the study's lock is out of date, or its texts are not those of its figures.
+
+    Raises NotChecked if entries of its networks differ from BASE's: these never run here.
+    """
     study = lock_in(STUDY)
     if not study:
         left = git("ls-files", "--", *(f"study/{name}" for name in RESULTS)).splitlines()
@@ -50,13 +55,20 @@ def check_study(base: str, pipeline: Stages, summary: list[str]) -> None:
             raise Refused(f"study/dvc.lock is missing, yet there are results: {listed(left)}; run `make study`")
         summary += ["", "The study has not been run."]
         return
-    summary += ["", "The study was not run again: its lock was held against code, params and the pipeline's results."]
+    summary += [
+        "",
+        "The networks of the study never run here: its lock was held against code, params and the pipeline's results.",
+    ]
     check_figures(STUDY, study)
     if stale := stale_inputs(study, pipeline):
         raise Refused(f"the study is older than {listed(stale)}; run `make study` and commit its results")
     if not up_to_date(STUDY):
         raise Refused("the study is older than its code or params; run `make study` and commit its results")
-    if new := written(study, lock_at(base, "study/dvc.lock")):
+    new = written(study, lock_at(base, "study/dvc.lock"))
+    again = run_again(STUDY, light(STUDY, {stage: study[stage] for stage in new}))
+    if changed := git("diff", "--name-only", "--", "study").splitlines():
+        raise Refused(f"running {listed(again)} of the study again does not give what was committed: {listed(changed)}")
+    if new := [stage for stage in new if stage not in again]:
         raise NotChecked(
             f"the study's results are new and it never runs here: {listed(new)}; run `make study` on this commit "
             "on a machine of your own and see that Git finds no change"

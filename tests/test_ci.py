@@ -17,7 +17,7 @@ from kaggle_server import Kaggle, serving
 
 pytestmark = pytest.mark.ci
 
-AFTER_DISTILL = ["distill", "evaluate@distilled", "compare", "release"]
+AFTER_DISTILL = ["distill", "evaluate@distilled", "compare", "release", "report"]
 EVALUATION = ["evaluate@teacher", "evaluate@baseline", "evaluate@distilled"]
 RESULTS = ("dvc.lock", "metrics", "plots", "release", "reports")
 
@@ -123,7 +123,7 @@ def test_a_change_of_evaluation_runs_evaluation_alone(clone: Path, proposed: Pro
     edit(clone / "src/cxr_distill/evaluation/metrics.py", '"test": ("accuracy",', '"test": ("accuracy", "f1",')
     status, summary, stages = proposed()
     sets = yaml.safe_load((clone / "params.yaml").read_text())["param_sets"]
-    assert stages == [*EVALUATION, *(f"evaluate_set@{name}" for name in sets), "compare", "release"]
+    assert stages == [*EVALUATION, *(f"evaluate_set@{name}" for name in sets), "compare", "release", "report"]
     assert status == 1 and "commit these" in summary and "test.f1" in summary
     assert "f1" in json.loads((clone / "ci-results/metrics/teacher.json").read_text())["test"]
 
@@ -219,6 +219,19 @@ def test_without_a_cache_a_figure_forged_together_with_its_lock_does_not_pass(cl
     assert status == 3 and "**Not checked:** these results cannot be checked here: evaluate@distilled" in summary
 
 
+def test_without_a_cache_a_new_sentence_is_made_again_and_believed_and_a_forged_one_is_not(
+    clone: Path, proposed: Proposed
+) -> None:
+    out_of_reach(clone)
+    edit(clone / "src/cxr_distill/report/templates/comparison.md.j2", "What the networks read", "What networks read")
+    run(clone, "dvc", "repro", "-s", "report")
+    status, summary, _ = proposed()
+    assert status == 0 and "Run again, because they are made of committed files alone: report." in summary
+    forge(clone, "reports/comparison.md", rb"What networks read", b"What nobody reads")
+    status, summary, _ = proposed()
+    assert status == 1 and "running report again does not give what was committed: reports/comparison.md" in summary
+
+
 def test_a_base_without_a_lock_is_one_in_which_every_result_is_new(clone: Path, proposed: Proposed) -> None:
     run(clone, "git", "rm", "-rq", "--cached", *RESULTS)
     run(clone, "git", "commit", "-qm", "no results yet")
@@ -285,7 +298,7 @@ def test_a_study_in_line_passes_without_data(study_clone: Path) -> None:
     run(study_clone, "git", "commit", "-qam", "change")
     run(study_clone, "dvc", "remote", "add", "--local", "-d", "-f", "team", str(study_clone / "nothing"))
     status, _, summary = checked(study_clone, "HEAD~")
-    assert status == 0 and "phantoms alone" in summary and "The study was not run again" in summary
+    assert status == 0 and "phantoms alone" in summary and "The networks of the study never run here" in summary
 
 
 def test_a_study_of_another_teacher_is_refused_where_dvc_sees_nothing(studied: Path, tmp_path: Path) -> None:
