@@ -41,7 +41,7 @@ from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
 from cxr_distill.nets.teacher.params import TeacherParams
 from cxr_distill.training.data import Images, TrainingData, ViewData
-from cxr_distill.training.loop import quiet_lightning, set_allocator
+from cxr_distill.training.loop import keep_buffers, quiet_lightning
 from demo.workspace import ROOT
 
 ROUNDS = 5
@@ -133,7 +133,7 @@ def chunks(images: Images, size: int) -> Iterator[tuple[Tensor, Tensor]]:
 def main() -> None:
     path = archive_argument()
     quiet_lightning()
-    set_allocator(low_memory=False)  # for all three loops
+    keep_buffers()  # for all three loops
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     size = int(sys.argv[2]) if len(sys.argv) > 2 else params["preprocess"]["image_size"]
     how = DistillParams.model_validate(params["distill"])

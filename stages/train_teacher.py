@@ -28,8 +28,8 @@ def main() -> None:
     train, val = (read_images(Path(f"data/{params.sees}/{split}.safetensors")) for split in ("train", "val"))
     classes, side = count_classes(train.labels), train.pixels.shape[-1]
     task = CrossEntropyTask(build_teacher(params, classes=classes, side=side), params)
-    more = {"low_memory": True, "resume": resuming.start("teacher")}
-    history = fit(task, TrainingData(train, val), settings.model_copy(update=more))
+    resume = {"resume": resuming.start("teacher")}
+    history = fit(task, TrainingData(train, val), settings.model_copy(update=resume))
     write_weights(task.net, WEIGHTS, trained=trained)
     write_rows(Path("plots/history/teacher.csv"), HISTORY, history)
     resuming.finish("teacher", WEIGHTS)

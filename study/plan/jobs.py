@@ -46,7 +46,7 @@ def _job_of(cell: Cell, study: Study, base: Base) -> Job:
         return Job(_student(cell, study, base), cell.source)
     if isinstance(cell, SiteStudent):
         return Job(_at_site(cell, study, base), SITE_RELEASE if cell.init == "release" else None)
-    fit = _fit(base, validate_after="last", low_memory=True)
+    fit = _fit(base)
     if isinstance(cell, Teacher):
         epochs = round(base.teacher.epochs * min(1 / cell.share, LONGEST))
         return Job(

@@ -36,7 +36,7 @@ def fit(task: Task, data: TrainingData, settings: FitSettings) -> History:
     written, or if this machine has not the processor that `settings.trainer` asks for.
     """
     trained = trained_with(settings.trainer)
-    set_allocator(low_memory=settings.low_memory)
+    keep_buffers()
     quiet_lightning()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -118,16 +118,14 @@ class _History(Callback):
         self.rows, self.weights = state["rows"], state["weights"]
 
 
-def set_allocator(*, low_memory: bool) -> None:
+def keep_buffers() -> None:
     """Tell glibc to keep the large buffers that a step frees for the next step. Other C libraries are left alone.
 
-    By default glibc returns them to the system, and getting them again, page by page, takes a quarter of a small
-    network's step. `low_memory` returns those above 2 MiB, which lowers a large network's peak by a tenth.
+    By default glibc returns them to the system, and getting them again, page by page, takes a quarter of a step.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        threshold, trim = (2 << 20, 512 << 20) if low_memory else (32 << 20, -1)  # 32 MiB is the most, -1 never
-        mallopt(-3, threshold)  # M_MMAP_THRESHOLD, in bytes
-        mallopt(-1, trim)  # M_TRIM_THRESHOLD
+        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, in bytes: the most that glibc takes
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD: never
 
 
 def quiet_lightning() -> None:

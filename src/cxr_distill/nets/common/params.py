@@ -87,7 +87,7 @@ class FitSettings(Params):
 
     view_count: after how many epochs the views repeat; None: never. operating_point: None where the network has none.
     validate_after: which epochs; a run that keeps the best epoch needs each, to others it makes no difference.
-    low_memory: see `training.loop.set_allocator`. resume: folder in which a killed run leaves what it needs to go on.
+    resume: folder in which a killed run leaves what it needs to go on.
     """
 
     views: ViewParams
@@ -96,5 +96,4 @@ class FitSettings(Params):
     trainer: TrainerParams
     view_count: PositiveInt | None = None
     validate_after: Literal["each", "last", "never"] = "each"
-    low_memory: bool = False
     resume: Path | None = None
