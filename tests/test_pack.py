@@ -18,10 +18,11 @@ import pytest
 import yaml
 from conftest import ROOT, program, with_path
 from drawn_films import chest, dicom, saved
+from earlier_files import write_packed
 from PIL import Image
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.data.archive import MANIFEST, list_images, open_archive, read_entry
+from cxr_distill.data.archive import MANIFEST, list_images, open_archive, read_about, read_entry
 from cxr_distill.films.formats import read_film
 from cxr_distill.films.pixels import decode
 from cxr_distill.screen.command import CANNOT_RUN
@@ -335,6 +336,20 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(films: Path, released: dict[
         assert result.returncode == CANNOT_RUN and "Traceback" not in result.stderr, result.stderr
         assert "no space left" in result.stderr.splitlines()[-1].lower() and "error: " in result.stderr.splitlines()[-1]
         assert result.stdout == ""
+
+
+def test_an_archive_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    png = saved(chest(), "PNG")
+    write_packed(tmp_path / "a.zip", png)
+    with open_archive(tmp_path / "a.zip") as archive:
+        entries = list_images(archive, {"train": {"NORMAL": 1341}})
+        assert [(entry.folder, entry.label, entry.subtype, entry.patient) for entry in entries] == [
+            ("test", "PNEUMONIA", "viral", "5d2e8f7a90b1c346"),
+            ("train", "NORMAL", "normal", "e4a7c1b83f65d209"),
+            ("val", "PNEUMONIA", "bacterial", "07b9d4e6c2f8a135"),
+        ]
+        assert {read_entry(archive, entry) for entry in entries} == {png}
+        assert read_about(archive) == "adults, St. Ann, 2019 to 2024"
 
 
 def test_a_manifest_that_does_not_fit_its_films_is_one_error(films: Path, tmp_path: Path, capsys: Any) -> None:

@@ -36,7 +36,7 @@ def model_card(
         facts=facts,
         evaluation=evaluation,
         dataset=dataset,
-        checked=checked,
+        checked={**checked, "refused": checked["rejected"]},  # the name in the template
         box_share=box_share,
         synthetic=synthetic,
     )
