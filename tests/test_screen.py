@@ -309,6 +309,31 @@ def test_exit_status_and_outputs(
     assert re.fullmatch(r".*film.png: \w+, P = [01]\.\d{3} \(calibrated [01]\.\d{3}\)\n", capsys.readouterr().out)
 
 
+def test_every_film_has_a_heat_map_of_its_own_whatever_the_names(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [
+        "a/1.2.840.1",
+        "b/1.2.840.1",
+        "c/1.2.840.1.2",
+        "d/1.2.840.1.2",
+        "e/SCAN.png",
+        "f/scan.png",
+        "g/\u00e4",
+        "h/\u00f6",
+    ]
+    for number, name in enumerate(names):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).write_bytes(saved(np.pad(chest(number), number + 1, "edge"), "PNG"))
+    status, lines, _ = screen(model, capsys, tmp_path / "in", "--no-reject", "--heatmap", tmp_path / "maps")
+    assert status == cli.ALL_SCREENED and len(lines) == len(names)
+    maps = sorted((tmp_path / "maps").iterdir())
+    sizes = {Image.open(path).size for path in maps}
+    assert sizes == {Image.open(tmp_path / "in" / name).size for name in names} and len(sizes) == len(names)
+    assert len({path.name.lower() for path in maps}) == len(names)
+    assert {"1.2.840.1.png", "1.2.840.1.2.png", "SCAN.png.png", "_.png"} <= {path.name for path in maps}
+
+
 def test_what_stops_the_command_is_said_in_one_line(
     model: Path, film: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

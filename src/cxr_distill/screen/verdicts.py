@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -81,10 +81,10 @@ def screen_files(
     Decisions and calibrated probabilities are those of the operating point `site`, or without one the model's own.
     Without `reject`, a picture that is not like a chest X-ray gets a probability too, and its verdict has the reason.
     """
-    names = _overlay_names(files) if heatmaps else {}
+    names = _overlay_names(files) if heatmaps else []
     if heatmaps:
         films = {os.path.realpath(file) for file in files}
-        if own := [name for name in names.values() if os.path.realpath(heatmaps / name) in films]:
+        if own := [name for name in names if os.path.realpath(heatmaps / name) in films]:
             raise CxrError(f"{heatmaps / own[0]} is a film; write the heat maps to another folder")
     remaining = enumerate(files)
     running: deque[list[tuple[int, Future[_Film | str]]]] = deque()
@@ -174,11 +174,17 @@ def _exact(value: np.float32) -> float:
     return float(str(value))
 
 
-def _overlay_names(files: Sequence[Path]) -> dict[int, str]:
-    names: dict[int, str] = {}
-    taken: dict[str, int] = {}
-    for number, file in enumerate(files):
+def _overlay_names(files: Sequence[Path]) -> list[str]:
+    """A name for the overlay of each file; no two are the same, also where upper and lower case are."""
+    names: list[str] = []
+    taken: set[str] = set()
+    tried: Counter[str] = Counter()
+    for file in files:
         stem = file.name.encode("ascii", "replace").decode().replace("?", "_")[:200]  # a name has 255 bytes
-        taken[stem] = taken.get(stem, 0) + 1
-        names[number] = f"{stem}.png" if taken[stem] == 1 else f"{stem}.{taken[stem]}.png"
+        name = ""
+        while not name or name.lower() in taken:  # `scan.2` may be a file's own name, or that of a second `scan`
+            tried[stem.lower()] += 1
+            name = f"{stem}.png" if tried[stem.lower()] == 1 else f"{stem}.{tried[stem.lower()]}.png"
+        taken.add(name.lower())
+        names.append(name)
     return names
