@@ -3,9 +3,14 @@
 import * as ort from "./vendor/ort.wasm.min.mjs";
 import { squash } from "./pixels.js";
 
-/** `progress` is called with the share of bytes that have arrived. Rejects with a readable Error. */
+const NUMBERS = ["image_size", "threshold", "typicality_threshold", "chest_threshold"]; // of the facts
+
+/** `progress` is called with the share of bytes that have arrived. Fails with a readable Error. */
 export async function loadModel(progress) {
   const card = JSON.parse(new TextDecoder().decode(await fetchBytes("model.json", () => {})));
+  // Without this, a missing limit would be no error: no picture lies above what is not there.
+  const missing = NUMBERS.filter((name) => !Number.isFinite(card.metadata?.[name]));
+  if (missing.length) throw new Error(`the facts of the model lack ${missing.join(", ")}`);
   const files = [card.model, card.runtime];
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   const got = files.map(() => 0);
@@ -28,19 +33,19 @@ export async function loadModel(progress) {
   return model;
 }
 
-/** The network's answer for a picture; `refusal` is the reason for a refusal, or "". `activation` is {values, rows,
- * columns}, in logits: positive is evidence for pneumonia. */
+/** The network's answer for a picture; `rejection` says why the picture is rejected, or is "". `activation` is {values,
+ * rows, columns}, in logits: positive is evidence for pneumonia. */
 export async function screen(model, { grey, width, height }) {
   const pixels = squash(grey, width, height, model.image_size);
   const out = await run(model, [pixels]);
   const [, rows, columns] = out.activation.dims;
-  const probability = Math.min(out.p_pneumonia.data[0], 1); // a sum in single precision
+  const probability = Math.min(out.p_pneumonia.data[0], 1); // a sum in fp32
   const typicality = out.typicality.data[0];
   return {
     probability,
     calibrated: out.p_calibrated.data[0],
     decision: probability >= model.threshold ? "pneumonia" : "normal",
-    refusal: typicality < model.typicality_threshold ? await why(model, pixels, typicality) : "",
+    rejection: typicality >= model.typicality_threshold ? "" : await why(model, pixels, typicality),
     activation: { values: out.activation.data, rows, columns },
   };
 }
@@ -50,7 +55,8 @@ function run({ session, image_size: size }, pictures) {
   return session.run({ image: new ort.Tensor("float32", levels, [pictures.length, size, size]) });
 }
 
-/** Why a picture is not typical: turned, upside down, a negative, no chest film, or one of another kind. */
+/** Why a picture is rejected: turned, upside down, a negative, no chest film, or one of another kind. The
+ * out-of-distribution score that the reason names is minus the graph's typicality. */
 async function why(model, pixels, typicality) {
   const last = model.image_size - 1;
   const from = (place) => pixels.map((_, at) => pixels[place(Math.trunc(at / (last + 1)), at % (last + 1))]);
@@ -66,8 +72,8 @@ async function why(model, pixels, typicality) {
   if (best >= model.typicality_threshold) return Object.keys(remedies)[scores.indexOf(best)];
   const film = typicality >= model.chest_threshold;
   const what = film ? "a film unlike those that the model learned from" : "not like a frontal chest X-ray";
-  const needed = (film ? model.typicality_threshold : model.chest_threshold).toFixed(2);
-  return `${what}: typicality ${typicality.toFixed(2)} is below ${needed}`;
+  const limit = film ? model.typicality_threshold : model.chest_threshold;
+  return `${what}: out-of-distribution score ${(-typicality).toFixed(2)} is above ${(-limit).toFixed(2)}`;
 }
 
 async function fetchBytes(file, progress) {

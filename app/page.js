@@ -10,7 +10,7 @@ import { loadModel, screen } from "./model.js";
 import { judged, readSite, shortest, whose } from "./site.js";
 
 const UNREADABLE = "cannot be read; was it moved, changed or protected?";
-const COLUMNS = ["file", "p_pneumonia", "p_calibrated", "decision", "refused", "reason"];
+const COLUMNS = ["file", "p_pneumonia", "p_calibrated", "decision", "rejected", "reason"];
 const CARD = {
   ALLOWED_TAGS: "h2 h3 h4 h5 h6 p ul ol li table thead tbody tr th td a code pre em strong blockquote br hr".split(" "),
   ALLOWED_ATTR: ["href", "align"],
@@ -19,7 +19,7 @@ const CARD = {
 
 const at = (id) => document.getElementById(id);
 // {name, file, row, answer?, error?, shown}: `file` is null if the browser gave none, and `error` says why; `shown` is
-// true for a refused film whose answer was asked for.
+// true for a rejected film whose answer was asked for.
 const films = [];
 let model = null;
 let site = null; // an operating point of one's own
@@ -158,20 +158,20 @@ async function read(film) {
   return readFilm(new Uint8Array(buffer));
 }
 
-/** The answer that may be shown: none for a refused film, unless it was asked for. */
+/** The answer that may be shown: none for a rejected film, unless it was asked for. */
 function visible(film) {
-  if (!film.answer || (film.answer.refusal && !film.shown)) return null;
+  if (!film.answer || (film.answer.rejection && !film.shown)) return null;
   return site ? judged(site, film.answer) : film.answer;
 }
 
 function verdict(film) {
   if (film.error) return "unreadable";
   if (!film.answer) return "waiting";
-  return visible(film)?.decision ?? "refused";
+  return visible(film)?.decision ?? "rejected";
 }
 
 function reason(film) {
-  return film.error ?? film.answer?.refusal ?? "";
+  return film.error ?? film.answer?.rejection ?? "";
 }
 
 function spoken(film) {
@@ -230,12 +230,12 @@ async function show(film, picture = null) {
   const answer = visible(film);
   at("name").textContent = film.name;
   at("decision").textContent =
-    { refused: "Refused", unreadable: "Cannot be read", waiting: "Waiting" }[verdict(film)] ?? verdict(film);
+    { rejected: "Rejected", unreadable: "Cannot be read", waiting: "Waiting" }[verdict(film)] ?? verdict(film);
   at("decision").className = `decision ${verdict(film)}`;
   at("reason").textContent =
     reason(film) && (film.shown ? `Shown at your request: it is ${reason(film)}.` : sentence(film));
   at("figures").hidden = !answer;
-  at("anyway").hidden = !film.answer?.refusal || film.shown;
+  at("anyway").hidden = !film.answer?.rejection || film.shown;
   if (answer) {
     at("probability").textContent = answer.probability.toFixed(3);
     at("calibrated").textContent = answer.calibrated.toFixed(3);
@@ -286,8 +286,8 @@ function saveCsv() {
       const numbers = [answer?.probability, answer?.calibrated].map((value) =>
         value === undefined ? "" : shortest(value),
       );
-      const refused = verdict(film) === "refused" ? "True" : "False";
-      return [film.name, ...numbers, answer?.decision ?? "", refused, reason(film)].map(cell).join(",");
+      const rejected = verdict(film) === "rejected" ? "True" : "False";
+      return [film.name, ...numbers, answer?.decision ?? "", rejected, reason(film)].map(cell).join(",");
     });
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([[COLUMNS.join(","), ...lines, ""].join("\r\n")], { type: "text/csv" }));

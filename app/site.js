@@ -58,7 +58,7 @@ export function judged(site, answer) {
   };
 }
 
-/** The shortest decimal number that rounds to `value` in single precision. */
+/** The shortest decimal number that rounds to `value` in fp32. */
 export function shortest(value) {
   for (let digits = 1; ; digits += 1) {
     const text = value.toPrecision(digits);

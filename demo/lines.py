@@ -63,12 +63,13 @@ def run_dvc(folder: Path, log: Path, *, show_all: bool) -> str | None:
     )
     assert process.stdout is not None
     said: list[str] = []
-    rest = b""
+    rest, shown = b"", b"\n"
     try:
         with log.open("wb", buffering=0) as file:
             while part := os.read(process.stdout.fileno(), 1 << 16):
                 file.write(part)
                 if show_all:
+                    shown = part
                     sys.stdout.buffer.write(part)
                     sys.stdout.buffer.flush()
                     continue
@@ -80,6 +81,8 @@ def run_dvc(folder: Path, log: Path, *, show_all: bool) -> str | None:
                     lines.read(line)
     except KeyboardInterrupt:
         lines.end("  stopped")
+        if not shown.endswith(b"\n"):  # a progress bar stands there
+            print(flush=True)
         _wait(process)
         raise
     except BaseException:

@@ -198,7 +198,7 @@ def released(drawn_student: Callable[[str], Any], drawn_tensors: NDArray[np.uint
     train, val = drawn_tensors[:180], drawn_tensors[180:]
     labels = (np.arange(180, 240) % 3 > 0).astype(np.int64)
     predicted = Scored(labels, p_pneumonia(predict_logits(student, val)), np.arange(60))
-    params = ReleaseParams(refused=0.019, calibration_images=16, strangers=2, seed=0)
+    params = ReleaseParams(rejected=0.019, calibration_images=16, strangers=2, seed=0)
     hashes = {"dataset_sha256": "data", "weights_sha256": "weights"}
     files, _ = make_release(student, train, val, predicted, params, classes=CLASSES, **hashes)
     return files

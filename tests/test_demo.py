@@ -18,10 +18,11 @@ import yaml
 from conftest import ONE_SET, ROOT, change_tiny, demo, edit, make_newcomer, newcomer, program, put_back, ran
 
 from cxr_distill.release.build import FP32, INT8
-from demo.__main__ import COLUMNS, reason
+from demo.command import COLUMNS, reason
 from demo.workspace import make_workspace, merge
 
 DEMO_LINES = 60
+IMPORTING = b"IMPORTING"
 
 
 @pytest.fixture(scope="module")
@@ -156,17 +157,23 @@ def test_a_demo_that_stopped_goes_on(own: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_in_one_line_and_leaves_nothing_running(own: Path) -> None:
+@pytest.mark.parametrize("words", [[], ["--all"]])
+@pytest.mark.parametrize("doing", [b"Epoch 1", IMPORTING])
+def test_ctrl_c_ends_in_one_line_and_leaves_nothing_running(own: Path, doing: bytes, words: list[str]) -> None:
     change_tiny(own, merge(ONE_SET, {"student": {"epochs": 500}}))
+    stage = own / "stages/train_baseline.py"
+    before = stage.read_text()
+    if doing == IMPORTING:
+        slow = f'import time\n\nprint("{IMPORTING.decode()}", flush=True)\ntime.sleep(60)\n\n\n'
+        edit(stage, "def main() -> None:", f"{slow}def main() -> None:")
     said, log = own.parent / "said.txt", own / ".demo/demo.log"
-    log.unlink()
+    log.unlink(missing_ok=True)
     env = {"HOME": str(own.parent / "home"), "PATH": os.environ["PATH"]}
     with said.open("w") as file:
-        process = subprocess.Popen(
-            program("demo_in_front"), cwd=own, env=env, stdout=file, stderr=file, start_new_session=True
-        )
+        command = program("demo_in_front", *words)
+        process = subprocess.Popen(command, cwd=own, env=env, stdout=file, stderr=file, start_new_session=True)
     try:
-        while not (log.exists() and b"Epoch 1" in log.read_bytes()) and process.poll() is None:
+        while not (log.exists() and doing in log.read_bytes()) and process.poll() is None:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         assert process.wait(60) == 130
@@ -175,9 +182,22 @@ def test_ctrl_c_ends_in_one_line_and_leaves_nothing_running(own: Path) -> None:
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    last = said.read_text().splitlines()[-2:]
-    assert last[0].endswith("  stopped") and last[1] == "error: interrupted; the same command goes on"
+    told = said.read_text()
+    last = told.splitlines()[-2:]
+    assert last[1] == "error: interrupted; the same command goes on" and "Traceback" not in told
+    assert words or last[0].endswith("  stopped")
+    stage.write_text(before)
     change_tiny(own, ONE_SET)
+
+
+def test_ctrl_c_while_the_demo_itself_is_imported_is_one_line(tmp_path: Path) -> None:
+    make_workspace(tmp_path, {})
+    edit(
+        tmp_path / "demo/workspace.py", "import filecmp\n", "import filecmp\nimport signal\n\nsignal.raise_signal(2)\n"
+    )
+    stopped = subprocess.run(program("demo_in_front"), cwd=tmp_path, capture_output=True, text=True)
+    assert (stopped.returncode, stopped.stdout) == (130, "")
+    assert stopped.stderr == "error: interrupted; the same command goes on\n"
 
 
 @pytest.mark.slow

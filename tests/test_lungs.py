@@ -8,6 +8,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import torch
+from bad_zips import UNREADABLE, write_with_bad_entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,7 +21,15 @@ from cxr_distill.evaluation.frames import partners, reframed_any, share_in_lungs
 from cxr_distill.evaluation.predictions import DRAWS
 from cxr_distill.films.cut_lungs import MARGIN, cut_box
 from cxr_distill.films.pixels import decode
-from cxr_distill.lungs.boxes import PUBLISHED, agreement, boxes_of, filled, intersection_over_union, read_boxes
+from cxr_distill.lungs.boxes import (
+    IN_ARCHIVE,
+    PUBLISHED,
+    agreement,
+    boxes_of,
+    filled,
+    intersection_over_union,
+    read_boxes,
+)
 from cxr_distill.lungs.finder import boxes_in_view, find_boxes, train_finder
 from cxr_distill.lungs.params import LungParams
 from cxr_distill.nets.common.frames import frame_map, in_frame, through
@@ -132,6 +141,7 @@ BAD_TABLES = {
     "turned round": "file,left,top,right,bottom\ntrain/NORMAL/a.jpeg,0.9,0,0.1,1\n",
     "no number": "file,left,top,right,bottom\ntrain/NORMAL/a.jpeg,nan,0,1,1\n",
     "twice": "file,left,top,right,bottom\ntrain/NORMAL/a.jpeg,0,0,1,1\ntrain/NORMAL/a.jpeg,0,0,1,1\n",
+    "a row too long": "file,left,top,right,bottom\ntrain/NORMAL/a.jpeg,0,0,1,1\na,b,c,d,e,f,g\n",
     "not text": "\udcff\udcfe",
 }
 
@@ -140,7 +150,18 @@ BAD_TABLES = {
 def test_a_damaged_table_of_boxes_is_one_clear_error(tmp_path: Path, name: str) -> None:
     with ZipFile(tmp_path / "films.zip", "w") as archive:
         archive.writestr("chest_xray/lungs.csv", BAD_TABLES[name].encode(errors="surrogateescape"))
-    with pytest.raises(CxrError, match=r"lungs\.csv"):
+    with pytest.raises(CxrError, match=r"lungs\.csv[^\n]*$"):
+        read_boxes(tmp_path / "films.zip")
+
+
+@pytest.mark.parametrize("how", UNREADABLE)
+def test_boxes_that_the_archive_does_not_give_are_one_clear_error(tmp_path: Path, how: str) -> None:
+    contents = {
+        "chest_xray/train/NORMAL/a.jpeg": b"",
+        IN_ARCHIVE: b"file,left,top,right,bottom\n" + b"a,0,0,1,1\n" * 99,
+    }
+    write_with_bad_entry(tmp_path / "films.zip", contents, IN_ARCHIVE, how)
+    with pytest.raises(CxrError, match=r"lungs\.csv: [^\n]* in the zip: [^\n]*; run `dvc repro -f download`$"):
         read_boxes(tmp_path / "films.zip")
 
 

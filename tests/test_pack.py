@@ -16,12 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from bad_zips import UNREADABLE, write_with_bad_entry
 from conftest import ROOT, program, with_path
 from drawn_films import chest, dicom, saved
+from earlier_files import write_packed
 from PIL import Image
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.data.archive import MANIFEST, list_images, open_archive, read_entry
+from cxr_distill.data.archive import ABOUT, MANIFEST, list_images, open_archive, read_about, read_entry
+from cxr_distill.data.preprocess_params import PreprocessParams
+from cxr_distill.data.source import SplitCounts
+from cxr_distill.data.splits import read_archive
 from cxr_distill.films.formats import read_film
 from cxr_distill.films.pixels import decode
 from cxr_distill.screen.command import CANNOT_RUN
@@ -29,6 +34,7 @@ from cxr_distill.site import pack, pack_command
 from demo.workspace import changes, environment, make_workspace, merge
 
 MARKER = "MARKER"
+COUNTS = SplitCounts.model_validate({split: {"NORMAL": 1, "PNEUMONIA": 1} for split in ("train", "val", "test")})
 
 
 def row_of(number: int) -> dict[str, str]:
@@ -335,6 +341,31 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(films: Path, released: dict[
         assert result.returncode == CANNOT_RUN and "Traceback" not in result.stderr, result.stderr
         assert "no space left" in result.stderr.splitlines()[-1].lower() and "error: " in result.stderr.splitlines()[-1]
         assert result.stdout == ""
+
+
+def test_an_archive_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    png = saved(chest(), "PNG")
+    write_packed(tmp_path / "a.zip", png)
+    with open_archive(tmp_path / "a.zip") as archive:
+        entries = list_images(archive, {"train": {"NORMAL": 1341}})
+        assert [(entry.folder, entry.label, entry.subtype, entry.patient) for entry in entries] == [
+            ("test", "PNEUMONIA", "viral", "5d2e8f7a90b1c346"),
+            ("train", "NORMAL", "normal", "e4a7c1b83f65d209"),
+            ("val", "PNEUMONIA", "bacterial", "07b9d4e6c2f8a135"),
+        ]
+        assert {read_entry(archive, entry) for entry in entries} == {png}
+        assert read_about(archive) == "adults, St. Ann, 2019 to 2024"
+
+
+@pytest.mark.parametrize("how", UNREADABLE)
+@pytest.mark.parametrize("name", [MANIFEST, ABOUT])
+def test_an_archive_that_does_not_give_its_texts_is_one_error(tmp_path: Path, name: str, how: str) -> None:
+    table = b"file,patient,subtype\n" + b"".join(b"train/NORMAL/%d.png,%d,\n" % (n, n) for n in range(30))
+    films = {f"chest_xray/train/NORMAL/{number}.png": b"" for number in range(30)}
+    write_with_bad_entry(tmp_path / "a.zip", {**films, MANIFEST: table, ABOUT: table}, name, how)
+    params = PreprocessParams(image_size=32, validation_fraction=0.25, seed=0)
+    with pytest.raises(CxrError, match=r"^[^\n]*damaged \([^\n]* in the zip: [^\n]*\); pack it again$"):
+        read_archive(tmp_path / "a.zip", params, COUNTS)
 
 
 def test_a_manifest_that_does_not_fit_its_films_is_one_error(films: Path, tmp_path: Path, capsys: Any) -> None:

@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
+from drawn_films import chest, shrunk
+from earlier_files import SITE_FILE
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -45,7 +47,7 @@ from app.serve import server
 from cxr_distill.data.phantom import draw_film
 from cxr_distill.films.formats import read_film
 from cxr_distill.screen.session import load_model
-from cxr_distill.screen.site_file import Calibration, SiteFile
+from cxr_distill.screen.site_file import Calibration, SiteFile, read_site
 from cxr_distill.screen.verdicts import UNLIKE_FILMS, Verdict, screen_files
 
 pytestmark = pytest.mark.page
@@ -83,7 +85,7 @@ class Page:
 
     def open(self) -> None:
         self.driver.get(self.origin + "/")
-        self.wait(lambda: self.find("files").is_enabled())
+        self.wait(lambda: not self.find("loading").is_displayed())
 
     def find(self, name: str):
         return self.driver.find_element(By.ID, name)
@@ -122,8 +124,8 @@ class Page:
         return self.driver.execute_script(script)
 
     def insist(self) -> list[dict[str, str]]:
-        """What the table says after every refused film was shown anyway."""
-        for button in self.driver.find_elements(By.CSS_SELECTOR, "#rows tr:has(.refused) button"):
+        """What the table says after every rejected film was shown anyway."""
+        for button in self.driver.find_elements(By.CSS_SELECTOR, "#rows tr:has(.rejected) button"):
             button.click()
             self.wait(self.find("anyway").is_displayed)
             self.find("anyway").click()
@@ -270,9 +272,9 @@ def page(folder: Path) -> Iterator[Page]:
     opened.close()
 
 
-def command(folder: Path, *films: Path, refuse: bool = False) -> list[Verdict]:
+def command(folder: Path, *films: Path, reject: bool = False) -> list[Verdict]:
     """What `cxr-screen` says of the films, by the model in `folder`."""
-    return list(screen_files(films, load_model(folder / "cxr-distill.onnx"), refuse=refuse))
+    return list(screen_files(films, load_model(folder / "cxr-distill.onnx"), reject=reject))
 
 
 def expected(folder: Path, *films: Path) -> np.ndarray:
@@ -337,11 +339,11 @@ def test_many_films_get_the_decisions_of_the_command(page: Page, folder: Path) -
     assert {"pneumonia", "normal"} == set(called)
 
 
-def test_what_is_no_film_is_refused_until_someone_insists(page: Page, folder: Path) -> None:
+def test_what_is_no_film_is_rejected_until_someone_insists(page: Page, folder: Path) -> None:
     (row,) = page.choose(folder / "noise.png")
-    assert (row["decision"], row["probability"]) == ("refused", "")
-    (verdict,) = command(folder / "release", folder / "noise.png", refuse=True)
-    assert (verdict.refused, verdict.reason) == (True, row["reason"])
+    assert (row["decision"], row["probability"]) == ("rejected", "")
+    (verdict,) = command(folder / "release", folder / "noise.png", reject=True)
+    assert (verdict.rejected, verdict.reason) == (True, row["reason"])
     assert not page.find("figures").is_displayed() and not page.find("heat").is_displayed()
     assert page.saved()[0]["p_pneumonia"] == ""
     page.find("anyway").click()
@@ -357,7 +359,7 @@ def test_a_film_of_another_kind_is_told_from_what_is_no_film(page: Page, folder:
     Image.fromarray(pale).save(folder / "pale.png")
     files = [folder / "pale.png", folder / "noise.png"]
     reasons = [row["reason"] for row in page.choose(*files)]
-    assert reasons == [verdict.reason for verdict in command(folder / "release", *files, refuse=True)]
+    assert reasons == [verdict.reason for verdict in command(folder / "release", *files, reject=True)]
     assert reasons[0].startswith(UNLIKE_FILMS) and reasons[1].startswith("not like a frontal chest X-ray")
 
 
@@ -421,7 +423,7 @@ def test_a_turned_film_and_a_negative_are_named_as_such(page: Page, folder: Path
         picture.save(folder / f"{name}.png")
     paths = [folder / f"{name}.png" for name in turned]
     reasons = [row["reason"] for row in page.choose(*paths)]
-    assert reasons == [verdict.reason or "" for verdict in command(folder / "release", *paths, refuse=True)]
+    assert reasons == [verdict.reason or "" for verdict in command(folder / "release", *paths, reject=True)]
     assert "negative" in reasons[-1]
 
 
@@ -515,7 +517,7 @@ def test_keyboard_alone_is_enough(page: Page, folder: Path) -> None:
         if focused.text == "noise.png":
             webdriver.ActionChains(page.driver).send_keys(Keys.ENTER).perform()
     assert {"files", "heat-on", "csv", "clear", "noise.png"} <= set(reached)
-    assert page.text("decision") == "Refused"
+    assert page.text("decision") == "Rejected"
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(page: Page, folder: Path) -> None:
@@ -634,11 +636,11 @@ def test_a_site_file_decides_until_it_is_put_away(page: Page, folder: Path) -> N
     model = load_model(folder / "release/cxr-distill.onnx")
     verdicts = list(screen_files(films, model, site=own))
     for row, verdict in zip(page.rows(), verdicts, strict=True):
-        assert row["decision"] == ("refused" if verdict.refused else verdict.decision)
-        assert verdict.refused or float(row["calibrated"]) == pytest.approx(verdict.p_calibrated, abs=0.01)
+        assert row["decision"] == ("rejected" if verdict.rejected else verdict.decision)
+        assert verdict.rejected or float(row["calibrated"]) == pytest.approx(verdict.p_calibrated, abs=0.01)
     assert sum(row["decision"] == "pneumonia" for row in page.rows()) == 1
     for row, verdict in zip(page.saved(), verdicts, strict=True):
-        assert verdict.refused or float(row["p_calibrated"]) == pytest.approx(verdict.p_calibrated, abs=0.01)
+        assert verdict.rejected or float(row["p_calibrated"]) == pytest.approx(verdict.p_calibrated, abs=0.01)
     page.find("no-site").click()
     assert page.rows() == before and not page.find("site").is_displayed()
 
@@ -669,17 +671,58 @@ def test_two_builds_are_the_same_bytes(folder: Path) -> None:
     assert listed.returncode == 0, listed.stdout
 
 
+@pytest.mark.parametrize("fact", ["typicality_threshold", "chest_threshold", "threshold"])
+def test_a_model_without_a_limit_is_not_loaded(folder: Path, tmp_path: Path, fact: str) -> None:
+    dist = shutil.copytree(folder / "dist", tmp_path / "dist")
+    card = json.loads((dist / "model.json").read_text())
+    del card["metadata"][fact]
+    (dist / "model.json").write_text(json.dumps(card))
+    page = Page(dist, tmp_path)
+    try:
+        told = f"The network could not be loaded: the facts of the model lack {fact}. Reload the page to try again."
+        assert page.text("problem") == told and not page.find("files").is_enabled()
+    finally:
+        page.close()
+
+
 def test_the_released_model_says_in_the_browser_what_the_command_says(folder: Path) -> None:
     build(ROOT / "release", folder / "released")
-    files = [*sorted((folder / "films").iterdir()), folder / "noise.png", folder / "films/film_0.jpeg"]
+    Image.fromarray(film_like()).save(folder / "film_like.png")
+    files = [folder / "film_like.png", folder / "noise.png", *sorted((folder / "films").iterdir())]
     page = Page(folder / "released", folder / "downloads")
     try:
         rows = page.choose(*files)
-        for row, verdict in zip(rows, command(ROOT / "release", *files, refuse=True), strict=True):
-            assert row["decision"] == ("refused" if verdict.refused else verdict.decision)
+        for row, verdict in zip(rows, command(ROOT / "release", *files, reject=True), strict=True):
+            assert row["decision"] == ("rejected" if verdict.rejected else verdict.decision)
             assert row["reason"].split(":")[0] == (verdict.reason or "").split(":")[0]
+        film, noise = rows[:2]
+        (verdict,) = command(ROOT / "release", files[0], reject=True)
+        assert film["decision"] == verdict.decision and not film["reason"]
+        assert float(film["probability"]) == pytest.approx(verdict.p_pneumonia, abs=0.01)
+        assert float(film["calibrated"]) == pytest.approx(verdict.p_calibrated, abs=0.01)
+        assert noise["decision"] == "rejected" and noise["probability"] == ""
+        assert noise["reason"].startswith("not like a frontal chest X-ray: out-of-distribution score ")
         for row, verdict in zip(page.insist(), command(ROOT / "release", *files), strict=True):
             assert row["decision"] == verdict.decision
             assert float(row["probability"]) == pytest.approx(verdict.p_pneumonia, abs=0.01)
+
+        # A site file as an earlier version wrote it, for this model.
+        sha256 = load_model(ROOT / "release/cxr-distill.onnx").sha256
+        own = {**json.loads(SITE_FILE), "model_sha256": sha256}
+        (folder / "site.json").write_text(json.dumps(own, indent=2) + "\n")
+        page.find("files").send_keys(str(folder / "site.json"))
+        page.wait(page.find("site").is_displayed)
+        assert page.text("whose").startswith("Operating point of St. Ann, 2026-11-27: threshold 0.3127, chosen for a")
+        site = read_site(folder / "site.json", model_sha256=sha256)
+        (verdict,) = screen_files(files[:1], load_model(ROOT / "release/cxr-distill.onnx"), site=site)
+        row = page.rows()[0]
+        assert row["decision"] == verdict.decision
+        assert float(row["calibrated"]) == pytest.approx(verdict.p_calibrated, abs=0.01)
     finally:
         page.close()
+
+
+def film_like() -> np.ndarray:
+    """Two drawn chests over each other, brightened: the released model takes it for a film, unlike most drawn ones."""
+    both = (shrunk(chest(58), 96).astype(float) + shrunk(chest(353), 96)) / 510
+    return (255 * both**0.4).round().astype(np.uint8)

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 from drawn_films import png_header
 from PIL import Image
+from sklearn.model_selection import StratifiedGroupKFold
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.data.archive import list_images, open_archive
 from cxr_distill.data.phantom import write_archive
 from cxr_distill.data.preprocess_params import PreprocessParams
 from cxr_distill.data.source import SplitCounts
-from cxr_distill.data.splits import read_archive
+from cxr_distill.data.splits import assign_splits, read_archive
 from cxr_distill.films.pixels import decode
 
 COUNTS = SplitCounts.model_validate(
@@ -81,6 +82,38 @@ def test_every_image_lands_in_one_split_and_no_patient_in_two(phantoms: Path) ->
         assert set(index[index["split"] == split]["subtype"]) == {"normal", "bacterial", "viral"}
     again, pixels_again, _ = read_archive(phantoms, PARAMS, COUNTS)
     assert again.equals(index) and np.array_equal(pixels, pixels_again)
+
+
+def drawn_index(films: int, *, seed: int) -> pd.DataFrame:
+    """An index of so many films; a patient has one to four."""
+    random = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(films), random.integers(1, 5, films))[:films]
+    kinds = random.choice(["normal", "bacterial", "viral"], films, p=[0.27, 0.48, 0.25])[patients]
+    return pd.DataFrame({
+        "file": [f"{number}.jpeg" for number in range(films)], "subtype": kinds, "split": "train",
+        "patient": patients.astype(str), "sha256": [f"{number}" for number in range(films)],
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.22, 0.25, 0.28, 0.3, 0.35, 0.4, 0.45, 0.49])
+def test_validation_has_the_share_that_was_asked_for(fraction: float) -> None:
+    for seed in range(3):
+        index = drawn_index(1000, seed=seed)
+        split = assign_splits(index, index["patient"], fraction=fraction, seed=seed)
+        assert abs((split == "val").mean() - fraction) < 0.03
+        assert split.groupby(index["patient"]).nunique().max() == 1
+        of_kind = (split == "val").groupby(index["subtype"]).mean()
+        assert (of_kind - fraction).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(("fraction", "folds"), [(0.12, 8), (0.2, 5), (0.25, 4)])
+def test_the_splits_in_use_stay_as_they_are(fraction: float, folds: int) -> None:
+    index = drawn_index(1000, seed=1)
+    kinds = index["subtype"].map(["normal", "bacterial", "viral"].index)
+    plain = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    _, held_out = next(plain.split(index, kinds, index["patient"]))
+    split = assign_splits(index, index["patient"], fraction=fraction, seed=0)
+    assert np.flatnonzero(split == "val").tolist() == held_out.tolist()
 
 
 def test_wrong_counts_say_which_folder(phantoms: Path) -> None:

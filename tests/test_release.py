@@ -1,4 +1,4 @@
-"""What is released must answer as what was trained, say what it is, and refuse what it knows nothing about."""
+"""What is released must answer as what was trained, say what it is, and reject what it knows nothing about."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_release_says_what_it_is_and_nothing_about_where_it_was_made(released:
         assert not any(word in released[name] for word in (str(ROOT).encode(), b"site-packages", b"/tmp"))
 
 
-def test_int8_stays_close_and_refuses_alike(released: dict[str, bytes], drawn_tensors: np.ndarray) -> None:
+def test_int8_stays_close_and_rejects_alike(released: dict[str, bytes], drawn_tensors: np.ndarray) -> None:
     whole, small = (answer_all(Model(released[name]), drawn_tensors) for name in (FP32, INT8))
     assert 0 < np.abs(whole.p_pneumonia - small.p_pneumonia).max() < 0.1
     assert np.array_equal(whole.typicality, small.typicality)
@@ -85,13 +85,16 @@ def test_one_image_alone_gets_the_answer_that_it_gets_in_a_batch(
     assert all(np.allclose(all_[3], one[0], atol=1e-5) for all_, one in zip(together, alone, strict=True))
 
 
-@pytest.mark.parametrize("change", [{"format": 1}, {"classes": None}, {"more": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"format": 1}, {"classes": None}, {"more": 1}, {"chest_threshold": None}, {"typicality_threshold": float("nan")}],
+)
 def test_damaged_facts_are_one_clear_error(change: dict) -> None:
     with pytest.raises(CxrError, match="model"):
         read_facts(json.dumps(json.loads(FACTS.to_json()) | change))
 
 
-def test_strangers_are_refused_and_films_are_not(released: dict[str, bytes]) -> None:
+def test_strangers_are_rejected_and_films_are_not(released: dict[str, bytes]) -> None:
     model = Model(released[FP32])
     films = np.stack([shrunk(chest(seed)) for seed in range(700, 720)])
     typical = answer_all(model, films).typicality >= model.facts.typicality_threshold
@@ -99,8 +102,8 @@ def test_strangers_are_refused_and_films_are_not(released: dict[str, bytes]) -> 
     strangers = draw_strangers(DRAWN | DRAWN_UNSEEN, count=4, size=32, seed=0)
     strangers |= alter_films(ALTERED | ALTERED_UNSEEN, films[typical][:4])
     assert len(strangers) == 26
-    refused = [answer_all(model, p).typicality < model.facts.typicality_threshold for p in strangers.values()]
-    assert np.mean(refused) >= 0.95
+    rejected = [answer_all(model, p).typicality < model.facts.typicality_threshold for p in strangers.values()]
+    assert np.mean(rejected) >= 0.95
     lower = model.facts.chest_threshold
     assert lower < model.facts.typicality_threshold and (answer_all(model, films).typicality >= lower).mean() >= 0.95
     assert np.mean([answer_all(model, p).typicality < lower for p in strangers.values()]) >= 0.7
@@ -146,7 +149,7 @@ def test_the_wheel_screens_with_its_own_model(released: dict[str, bytes], tmp_pa
     assert {name.split(">")[0] for name in required} == {"jinja2", "numpy", "onnxruntime", "pillow", "pydicom", "tqdm"}
     content.extractall(tmp_path / "installed")
     Image.fromarray(chest()).save(tmp_path / "film.png")
-    result = run_installed(tmp_path, "main", "cxr_distill.screen.command", "--json", "--no-refuse", "film.png")
+    result = run_installed(tmp_path, "main", "cxr_distill.screen.command", "--json", "--no-reject", "film.png")
     assert result.returncode == 0 and 0 <= json.loads(result.stdout)["p_pneumonia"] <= 1
     needs_an_extra = "cxr_distill/site/picture.py"
     modules = [

@@ -213,7 +213,7 @@ def test_every_hostile_file_gets_one_line_and_the_films_beside_them_are_screened
     (folder / "gone.png").symlink_to("nowhere")
     (folder / "loop").symlink_to(folder)
     begun = time.monotonic()
-    status, lines, err = screen(model, capsys, folder, tmp_path / "missing", "--no-refuse")
+    status, lines, err = screen(model, capsys, folder, tmp_path / "missing", "--no-reject")
     assert time.monotonic() - begun < 20
     assert status == cli.SOME_UNREADABLE
     by_name = {str(Path(line["file"]).relative_to(tmp_path)).removeprefix("in/"): line for line in lines}
@@ -222,16 +222,16 @@ def test_every_hostile_file_gets_one_line_and_the_films_beside_them_are_screened
         if name in good:
             assert 0 <= line["p_pneumonia"] <= 1 and line["decision"] in ("normal", "pneumonia")
         else:
-            assert line["p_pneumonia"] is None and line["decision"] is None and not line["refused"]
+            assert line["p_pneumonia"] is None and line["decision"] is None and not line["rejected"]
             assert line["reason"] and "\n" not in line["reason"]
     assert "too large" in by_name["bomb.dcm"]["reason"] and "no such file" in by_name["missing"]["reason"]
     sick = sum(line["decision"] == "pneumonia" for line in lines)
-    assert err == f"7 screened ({sick} pneumonia), 0 refused, {len(lines) - 7} unreadable\n"
+    assert err == f"7 screened ({sick} pneumonia), 0 rejected, {len(lines) - 7} unreadable\n"
     main(["--model", str(model), str(folder)])
     assert len(capsys.readouterr().out.splitlines()) == len(lines) - 1
 
 
-def test_what_is_no_upright_chest_is_refused_with_a_reason_and_without_a_probability(
+def test_what_is_no_upright_chest_is_rejected_with_a_reason_and_without_a_probability(
     model: Path, film: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (90, 90), dtype=np.uint8)
@@ -246,14 +246,14 @@ def test_what_is_no_upright_chest_is_refused_with_a_reason_and_without_a_probabi
     for name, picture in pictures.items():
         (tmp_path / name).write_bytes(saved(np.ascontiguousarray(picture), "PNG"))
     status, lines, _ = screen(model, capsys, tmp_path)
-    assert status == cli.SOME_REFUSED
-    assert [line["refused"] for line in lines] == [True] * 5 + [False]
+    assert status == cli.SOME_REJECTED
+    assert [line["rejected"] for line in lines] == [True] * 5 + [False]
     assert all(line["p_pneumonia"] is None and line["p_calibrated"] is None for line in lines[:5])
     expected = ["turn it right", "turn it left", "upside down", "negative", "not like a frontal chest"]
     assert all(part in line["reason"] for part, line in zip(expected, lines, strict=False))
-    status, unrefused, _ = screen(model, capsys, tmp_path, "--no-refuse")
-    assert status == cli.ALL_SCREENED and all(0 <= line["p_pneumonia"] <= 1 for line in unrefused)
-    assert unrefused[-1] == lines[-1] and "negative" in unrefused[3]["reason"]
+    status, shown_anyway, _ = screen(model, capsys, tmp_path, "--no-reject")
+    assert status == cli.ALL_SCREENED and all(0 <= line["p_pneumonia"] <= 1 for line in shown_anyway)
+    assert shown_anyway[-1] == lines[-1] and "negative" in shown_anyway[3]["reason"]
 
 
 def test_a_film_of_another_kind_is_told_from_what_is_no_chest_film(
@@ -267,6 +267,25 @@ def test_a_film_of_another_kind_is_told_from_what_is_no_chest_film(
     (tmp_path / "b.png").write_bytes(saved(np.full((90, 90), 90, np.uint8), "PNG"))
     _, lines, _ = screen(model, capsys, tmp_path)
     assert lines[0]["reason"].startswith(UNLIKE_FILMS) and lines[1]["reason"].startswith("not like a frontal chest")
+    limits = -np.array([screener.facts.typicality_threshold, screener.facts.chest_threshold])
+    for line, limit in zip(lines, limits, strict=True):
+        score, above = map(float, re.findall(r": out-of-distribution score (\S+) is above (\S+)$", line["reason"])[0])
+        assert score >= above == round(limit, 2)
+
+
+def test_scripts_and_tables_of_before_the_word_rejected_go_on_working(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "flat.png").write_bytes(saved(np.full((90, 90), 90, np.uint8), "PNG"))
+    (tmp_path / "t.csv").write_text("file,p_pneumonia,p_calibrated,decision,refused,reason\r\nold.png,,,,True,old\r\n")
+    status, lines, _ = screen(model, capsys, tmp_path, "--no-refuse", "--csv", tmp_path / "t.csv")
+    assert status == cli.ALL_SCREENED and len(lines) == 1 and lines[0]["decision"]
+    (row,) = csv.DictReader((tmp_path / "t.csv").open())
+    assert row["rejected"] == "False" and row["file"].endswith("flat.png")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    helped = capsys.readouterr().out
+    assert "--no-reject" in helped and "refuse" not in helped
 
 
 def test_exit_status_and_outputs(
@@ -277,10 +296,10 @@ def test_exit_status_and_outputs(
     (tmp_path / long).write_bytes(saved(film, "PNG"))
     (tmp_path / "more").mkdir()
     (tmp_path / "more/film.png").write_bytes(saved(np.pad(film, 3, "edge"), "PNG"))
-    arguments = [tmp_path / "film.png", tmp_path / "more", tmp_path / long, "--no-refuse"]
+    arguments = [tmp_path / "film.png", tmp_path / "more", tmp_path / long, "--no-reject"]
     status, lines, _ = screen(model, capsys, *arguments, "--csv", tmp_path / "t.csv", "--heatmap", tmp_path / "maps")
     assert status == cli.ALL_SCREENED
-    assert list(lines[0]) == ["file", "p_pneumonia", "p_calibrated", "decision", "refused", "reason"]
+    assert list(lines[0]) == ["file", "p_pneumonia", "p_calibrated", "decision", "rejected", "reason"]
     rows = list(csv.DictReader((tmp_path / "t.csv").open()))
     assert [(row["file"], float(row["p_pneumonia"])) for row in rows] == [(x["file"], x["p_pneumonia"]) for x in lines]
     overlays = [Image.open(tmp_path / "maps" / name) for name in ("film.png.png", "film.png.2.png")]
@@ -288,6 +307,31 @@ def test_exit_status_and_outputs(
     assert all(np.ptp(np.asarray(o), axis=2).max() > 0 for o in overlays)
     assert main([str(tmp_path / "film.png"), "--model", str(model)]) == cli.ALL_SCREENED
     assert re.fullmatch(r".*film.png: \w+, P = [01]\.\d{3} \(calibrated [01]\.\d{3}\)\n", capsys.readouterr().out)
+
+
+def test_every_film_has_a_heat_map_of_its_own_whatever_the_names(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [
+        "a/1.2.840.1",
+        "b/1.2.840.1",
+        "c/1.2.840.1.2",
+        "d/1.2.840.1.2",
+        "e/SCAN.png",
+        "f/scan.png",
+        "g/\u00e4",
+        "h/\u00f6",
+    ]
+    for number, name in enumerate(names):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).write_bytes(saved(np.pad(chest(number), number + 1, "edge"), "PNG"))
+    status, lines, _ = screen(model, capsys, tmp_path / "in", "--no-reject", "--heatmap", tmp_path / "maps")
+    assert status == cli.ALL_SCREENED and len(lines) == len(names)
+    maps = sorted((tmp_path / "maps").iterdir())
+    sizes = {Image.open(path).size for path in maps}
+    assert sizes == {Image.open(tmp_path / "in" / name).size for name in names} and len(sizes) == len(names)
+    assert len({path.name.lower() for path in maps}) == len(names)
+    assert {"1.2.840.1.png", "1.2.840.1.2.png", "SCAN.png.png", "_.png"} <= {path.name for path in maps}
 
 
 def test_what_stops_the_command_is_said_in_one_line(
@@ -322,7 +366,7 @@ def test_ten_thousand_files_are_screened_while_one_waits(
         (tmp_path / f"{number:05}.png").write_bytes(tiny)
     monkeypatch.setattr(cli, "PROGRESS_SECONDS", 0.2)
     begun = time.monotonic()
-    status, lines, err = screen(model, capsys, tmp_path, "--no-refuse")
+    status, lines, err = screen(model, capsys, tmp_path, "--no-reject")
     assert time.monotonic() - begun < 30
     assert status == cli.ALL_SCREENED and len({line["p_pneumonia"] for line in lines}) == 1
     assert [Path(line["file"]).name for line in lines] == [f"{number:05}.png" for number in range(10_000)]
@@ -359,7 +403,7 @@ def test_the_int8_model_is_the_one_that_int8_takes(
     monkeypatch.setattr(cli, "_installed_model", lambda name: model.parent / name)
     answers = []
     for words in ([], ["--int8"]):
-        assert main([*words, "--json", "--no-refuse", str(tmp_path / "film.png")]) == cli.ALL_SCREENED
+        assert main([*words, "--json", "--no-reject", str(tmp_path / "film.png")]) == cli.ALL_SCREENED
         answers.append(json.loads(capsys.readouterr().out)["p_pneumonia"])
-    _, lines, _ = screen(model.with_name(INT8), capsys, tmp_path / "film.png", "--no-refuse")
+    _, lines, _ = screen(model.with_name(INT8), capsys, tmp_path / "film.png", "--no-reject")
     assert answers[1] == lines[0]["p_pneumonia"] != answers[0]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_films import chest, dicom, saved
+from earlier_files import SITE_FILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
@@ -157,7 +158,7 @@ def test_a_table_of_films_is_never_overwritten_by_a_result(
     table.unlink()
 
 
-def test_films_that_are_all_refused_still_have_a_report(
+def test_films_that_are_all_rejected_still_have_a_report(
     model: Path, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     strange = tmp_path / "strange"
@@ -168,9 +169,9 @@ def test_films_that_are_all_refused_still_have_a_report(
         place.write_bytes(saved(random.integers(0, 256, (64, 64)).astype(np.uint8), "PNG"))
     assert evaluate(capsys, strange, "--model", model, "-o", tmp_path / "out")[0] == 0
     result = json.loads((tmp_path / "out/evaluation.json").read_text())
-    assert result["accepted"] is None and result["refused"]["no_chest_film"]["films"] == 40
+    assert result["accepted"] is None and result["rejected"]["no_chest_film"]["films"] == 40
     text = (tmp_path / "out/report.md").read_text()
-    assert "all films of a class, or of both, are refused" in text and "without the refused ones" not in text
+    assert "all films of a class, or of both, are rejected" in text and "without the rejected ones" not in text
     assert not (tmp_path / "out/site.json").exists()
 
 
@@ -242,13 +243,13 @@ def test_a_table_ends_in_a_report_and_an_operating_point_for_screening(
     assert status == 0 and f"{FILMS + 2} films: {FILMS + 1} readable" in said and "for a sensitivity of 0.8" in said
     result = json.loads((out / "evaluation.json").read_text())
     assert list(result["unreadable"].values()) == ["no such file or directory"]
-    assert set(result["refused"]) == {"unlike", "no_chest_film"}
-    refused = sum(each["films"] for each in result["refused"].values())
-    for each in result["refused"].values():
+    assert set(result["rejected"]) == {"unlike", "no_chest_film"}
+    rejected = sum(each["films"] for each in result["rejected"].values())
+    for each in result["rejected"].values():
         assert each["low"] <= each["value"] <= each["high"]
         assert each["value"] == pytest.approx(each["films"] / (FILMS + 1), abs=1e-6)
-    assert refused >= 1
-    assert result["all"]["films"] == FILMS + 1 and result["accepted"]["films"] == FILMS + 1 - refused
+    assert rejected >= 1
+    assert result["all"]["films"] == FILMS + 1 and result["accepted"]["films"] == FILMS + 1 - rejected
     assert result["all"]["patients"] == FILMS // 2
     assert list(result["groups"]["ward"]) == ["A", "B", "C"] and result["groups"]["ward"]["C"]["figures"] is None
     report = (out / "report.md").read_text()
@@ -262,7 +263,7 @@ def test_a_table_ends_in_a_report_and_an_operating_point_for_screening(
     paths = [str(films / f"{number:03}.png") for number in range(FILMS)]
     decided = {}
     for how in ([], ["--site", str(out / "site.json")]):
-        screen_command.main(["--json", "--no-refuse", "--model", str(model), *how, *paths])
+        screen_command.main(["--json", "--no-reject", "--model", str(model), *how, *paths])
         output = capsys.readouterr()
         decided[bool(how)] = [json.loads(line) for line in output.out.splitlines()]
     assert "operating point of St. Ann" in output.err and f"threshold {site['threshold']:g}" in output.err
@@ -372,6 +373,13 @@ def test_wrong_words_on_the_command_line_are_one_line(
             command.main([str(table), "--sensitivity", share])
 
 
+def test_a_site_file_of_an_earlier_version_is_read_and_written_alike(tmp_path: Path) -> None:
+    (tmp_path / "site.json").write_text(SITE_FILE)
+    site = read_site(tmp_path / "site.json", model_sha256=json.loads(SITE_FILE)["model_sha256"])
+    assert (site.threshold, site.calibration) == (0.3127, Calibration(0.914306, -0.40266))
+    assert json.dumps(site.to_dict(), indent=2) + "\n" == SITE_FILE
+
+
 GOOD = {"name": "a", "threshold": 0.4, "sensitivity": 0.9, "calibration": {"slope": 1.0, "intercept": 0.0},
         "prevalence": 0.5, "films": 10, "patients": 5, "model_sha256": "m", "date": "2026-01-01",
         "format": 1}  # fmt: skip
@@ -392,9 +400,9 @@ def test_a_bad_site_file_is_refused(number: int, tmp_path: Path) -> None:
     path.write_text(json.dumps(GOOD))
     assert read_site(path, model_sha256="m") == SiteFile(**{**GOOD, "calibration": Calibration(1.0, 0.0)})
     path.write_text(bad if isinstance(bad, str) else json.dumps(bad))
-    with pytest.raises(CxrError) as refused:
+    with pytest.raises(CxrError) as stopped:
         read_site(path, model_sha256="m")
-    assert str(path) in str(refused.value) and str(refused.value).isprintable()
+    assert str(path) in str(stopped.value) and str(stopped.value).isprintable()
     with pytest.raises(CxrError):
         read_site(tmp_path, model_sha256="m")
 

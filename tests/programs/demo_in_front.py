@@ -8,4 +8,4 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 sys.path.insert(0, str(Path.cwd()))
 from demo.__main__ import run  # noqa: E402
 
-sys.exit(run("tiny"))
+sys.exit(run("tiny", *sys.argv[1:]))

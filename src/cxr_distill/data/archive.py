@@ -101,7 +101,7 @@ def list_images(archive: ZipFile, expected: dict[str, dict[str, int]]) -> list[E
 def _packed(archive: ZipFile) -> list[Entry]:
     """The images that the manifest of `cxr-pack` names, sorted by file."""
     try:
-        rows = list(csv.DictReader(StringIO(archive.read(MANIFEST).decode())))
+        rows = list(csv.DictReader(StringIO(read_file(archive, MANIFEST).decode())))
         films = {info.filename: info for info in archive.infolist() if info.filename not in (MANIFEST, ABOUT)}
         if strange := sorted(set(films) ^ {f"{FOLDER}/{row['file']}" for row in rows}):
             raise CxrError(f"films and manifest of the archive differ: {'; '.join(map(repr, strange))}; pack it again")
@@ -113,7 +113,7 @@ def _packed(archive: ZipFile) -> list[Entry]:
             subtype = row["subtype"] or label.lower()
             info = films[f"{FOLDER}/{row['file']}"]
             entries.append(Entry(info, row["file"], folder, label, subtype, row["patient"], row["patient"]))
-    except (KeyError, ValueError, AttributeError, BadZipFile, csv.Error) as error:
+    except (KeyError, ValueError, AttributeError, csv.Error) as error:
         raise CxrError(f"the manifest of the archive is damaged ({error}); pack it again") from error
     return sorted(entries, key=lambda entry: entry.file)
 
@@ -121,17 +121,26 @@ def _packed(archive: ZipFile) -> list[Entry]:
 def read_about(archive: ZipFile) -> str | None:
     """What the user of `cxr-pack` said about the films. Raises CxrError if that is damaged."""
     try:
-        return archive.read(ABOUT).decode() if ABOUT in archive.namelist() else None
-    except (BadZipFile, UnicodeDecodeError) as error:
+        return read_file(archive, ABOUT).decode() if ABOUT in archive.namelist() else None
+    except ValueError as error:
         raise CxrError(f"{ABOUT} of the archive is damaged ({error}); pack it again") from error
 
 
 def read_entry(archive: ZipFile, entry: Entry) -> bytes:
-    """The bytes of an image, at most MAX_FILE_BYTES. Raises ValueError with the reason if they cannot be had."""
-    if entry.info.file_size > MAX_FILE_BYTES:
-        raise ValueError(f"{entry.info.file_size:,} bytes is too large")
+    """The bytes of an image. Raises as `read_file`."""
+    return read_file(archive, entry.info)
+
+
+def read_file(archive: ZipFile, what: ZipInfo | str) -> bytes:
+    """The bytes of a file in the archive, at most MAX_FILE_BYTES.
+
+    Raises ValueError with the reason in one line: too large, damaged, of an unknown method, or with a password.
+    """
+    info = archive.getinfo(what) if isinstance(what, str) else what
+    if info.file_size > MAX_FILE_BYTES:
+        raise ValueError(f"{info.file_size:,} bytes is too large")
     try:
-        with archive.open(entry.info) as file:
+        with archive.open(info) as file:
             return file.read(MAX_FILE_BYTES)
     except (BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
         raise ValueError(f"unreadable in the zip: {error}") from None

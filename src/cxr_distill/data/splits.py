@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ FEWEST_FOR_CAUSES = 50
 """Patients with bacterial and with viral pneumonia; with fewer of either, their difference is not learned."""
 FEWEST_PATIENTS = 3
 """Of each class, in training, validation and test: with fewer, nothing can be learned or said."""
+CLOSE = 0.01
+"""By how much the share of the films in validation may miss the fraction that was asked for, before chance does."""
 COLUMNS = ["file", "label", "subtype", "patient", "split", "width", "height", "mode", "sha256"]
 
 
@@ -92,7 +95,8 @@ def check_patients(index: pd.DataFrame, *, least: int) -> None:
 def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: float, seed: int) -> pd.Series[Any]:
     """The split of each row of `index`: test as published; train, val by coarse patient key; or duplicate.
 
-    A train or val image is a duplicate if an earlier one, or a test image, has the same pixels.
+    fraction: the share of the films in train and val that goes to val, stratified by subtype. A train or val image is a
+    duplicate if an earlier one, or a test image, has the same pixels.
     Raises CxrError if identical images carry different labels, or if there are too few patients to split.
     """
     subtypes = index.groupby("sha256")["subtype"].nunique()
@@ -102,11 +106,12 @@ def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: floa
     is_test = index["split"] == "test"
     repeated = index[~is_test].duplicated("sha256") | index[~is_test]["sha256"].isin(index[is_test]["sha256"])
     pool = index[~is_test][~repeated]
-    folds = StratifiedGroupKFold(max(2, round(1 / fraction)), shuffle=True, random_state=seed)
+    patients = coarse[pool.index]
     try:
-        _, held_out = next(
-            folds.split(pool, pool["subtype"].map(class_names(pool["subtype"]).index), coarse[pool.index])
-        )
+        held, count = _folds(fraction, most=int(patients.groupby(pool["subtype"]).nunique().min()))
+        folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        parts = folds.split(pool, pool["subtype"].map(class_names(pool["subtype"]).index), patients)
+        held_out = np.concatenate([part for _, part in islice(parts, held)])
     except ValueError as error:
         raise CxrError(f"cannot split train and validation by patient: {error}") from error
     splits = pd.Series("train", index=index.index)
@@ -114,6 +119,18 @@ def assign_splits(index: pd.DataFrame, coarse: pd.Series[Any], *, fraction: floa
     splits[repeated[repeated].index] = "duplicate"
     splits[pool.index[held_out]] = "val"
     return splits
+
+
+def _folds(fraction: float, *, most: int) -> tuple[int, int]:
+    """How many of how many folds hold about `fraction` of the films: one, or several of at most `most` where one fold
+    would miss the fraction by more than CLOSE."""
+    one = (1, max(2, round(1 / fraction)))
+    several = [(max(1, round(fraction * count)), count) for count in range(2, most + 1)]
+
+    def missed(folds: tuple[int, int]) -> float:
+        return abs(folds[0] / folds[1] - fraction)
+
+    return next((folds for folds in [one, *several] if missed(folds) <= CLOSE), min([one, *several], key=missed))
 
 
 def summarise(index: pd.DataFrame, archive: Path, image_size: int) -> dict[str, Any]:

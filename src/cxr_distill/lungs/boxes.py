@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from cxr_distill.base.errors import CxrError
+from cxr_distill.data.archive import open_archive, read_file
 
 SIDES = ["left", "top", "right", "bottom"]
 PUBLISHED = Path(__file__).parent / "chest-xray-pneumonia.csv"
@@ -25,17 +25,20 @@ def read_boxes(archive: Path) -> pd.DataFrame:
 
     Those that the archive brings (IN_ARCHIVE), or else the published ones. Raises CxrError if they are damaged.
     """
-    try:
-        with ZipFile(archive) as file:
-            own = file.read(IN_ARCHIVE) if IN_ARCHIVE in file.namelist() else None
-    except (OSError, BadZipFile) as error:
-        raise CxrError(f"{archive} is not a readable zip ({error}); run `dvc repro -f download`") from error
-    source = f"{archive}: {IN_ARCHIVE}" if own is not None else str(PUBLISHED)
+    source, own = str(PUBLISHED), None
+    with open_archive(archive) as file:
+        if IN_ARCHIVE in file.namelist():
+            source = f"{archive}: {IN_ARCHIVE}"
+            try:
+                own = read_file(file, IN_ARCHIVE)
+            except ValueError as error:
+                raise CxrError(f"{source}: {error}; run `dvc repro -f download`") from error
     try:
         table = pd.read_csv(PUBLISHED if own is None else BytesIO(own))
         table = table.set_index("file")[SIDES].astype(float)
     except (KeyError, ValueError) as error:
-        raise CxrError(f"{source} needs columns file, {', '.join(SIDES)} with numbers: {error}") from error
+        reason = " ".join(str(error).split())
+        raise CxrError(f"{source} needs columns file, {', '.join(SIDES)} with numbers: {reason}") from error
     inside = table[SIDES].ge(0).all(axis=1) & table[SIDES].le(1).all(axis=1)
     good = inside & (table["left"] < table["right"]) & (table["top"] < table["bottom"]) & ~table.index.duplicated()
     if not good.all():

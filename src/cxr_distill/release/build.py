@@ -45,7 +45,7 @@ def make_release(
     """
     size = train.shape[-1]
     temperature = fit_temperature(predicted.probabilities, predicted.labels)
-    typicality, threshold = fit_typicality(train, val, refused=params.refused)
+    typicality, threshold = fit_typicality(train, val, rejected=params.rejected)
     facts = Facts(
         image_size=size,
         classes=classes,
@@ -66,7 +66,7 @@ def make_release(
 def check_release(
     files: Mapping[str, bytes], val: Pixels, test: Pixels, evaluated: Scored, params: ReleaseParams
 ) -> dict[str, Any]:
-    """The content of reports/release.json: parity on `test`, calibration, and both refusal rates by kind of picture.
+    """The content of reports/release.json: parity on `test`, calibration, and both rejection rates by kind of picture.
 
     files: from `make_release`; val, test: uint8 (N, S, S); evaluated: PyTorch's P(pneumonia) on `test`.
     """
@@ -81,7 +81,7 @@ def check_release(
     typicality = {kind: answer_all(models[FP32], each).typicality for kind, each in pictures.items()}
     typicality["test"] = answers[FP32].typicality
 
-    def refused(threshold: float) -> dict[str, Any]:
+    def rejected(threshold: float) -> dict[str, Any]:
         share = {kind: rounded((values < threshold).mean()) for kind, values in typicality.items()}
         return {
             "validation": share["validation"],
@@ -102,8 +102,8 @@ def check_release(
             "ece": rounded(expected_calibration_error(evaluated)),
             "ece_calibrated": rounded(expected_calibration_error(calibrated)),
         },
-        "refused": refused(models[FP32].facts.typicality_threshold),
-        "no_chest_film": refused(models[FP32].facts.chest_threshold),
+        "rejected": rejected(models[FP32].facts.typicality_threshold),
+        "no_chest_film": rejected(models[FP32].facts.chest_threshold),
     }
 
 

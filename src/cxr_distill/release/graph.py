@@ -22,8 +22,8 @@ OPSET = 18
 class StandardiseLevels(nn.Module):
     """`layers.Standardise` for grey levels 0 to 255, as exact in onnxruntime as in PyTorch.
 
-    onnxruntime adds up a whole image in single precision; that rounding alone changes P(pneumonia) by 1e-5. Sums of
-    whole numbers row by row are exact.
+    onnxruntime adds up a whole image in fp32; that rounding alone changes P(pneumonia) by 1e-5. Sums of whole numbers
+    row by row are exact.
     """
 
     def forward(self, image: Tensor) -> Tensor:

@@ -26,8 +26,7 @@ PERCENTILE = 99.999
 def quantise(model: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.ModelProto:
     """The graph with its convolutions in int8: QDQ, weights per channel, ranges of activations from `images` (N, S, S).
 
-    The rest stays in single precision: standardisation, the linear layer, and the typicality score, in which small
-    differences decide.
+    The rest stays in fp32: standardisation, the linear layer, and the typicality, in which small differences decide.
     """
     logging.getLogger().setLevel(logging.ERROR)  # it advises a pre-processing step that the exporter has already done
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):  # it tells its progress line by line

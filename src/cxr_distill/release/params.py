@@ -10,7 +10,7 @@ from cxr_distill.base.params import Number, Params, PositiveInt, Seed
 class ReleaseParams(Params):
     """Section `release`."""
 
-    refused: Annotated[Number, Field(gt=0, lt=0.02)]
+    rejected: Annotated[Number, Field(gt=0, lt=0.02)]
     calibration_images: PositiveInt
     strangers: PositiveInt
     seed: Seed

@@ -1,7 +1,7 @@
-"""Pictures that are not upright chest films, drawn or made from films: a screening program should refuse them.
+"""Pictures that are not upright chest films, drawn or made from films: a screening program should reject them.
 
-Half of the kinds were looked at while the score of `typicality.py` was designed. The other half was not: its refusal
-rate is the better estimate for kinds that nobody thought of.
+Half of the kinds were looked at while the score of `typicality.py` was designed. The other half was not: its
+rejection rate is the better estimate for kinds that nobody thought of.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ One number answers two questions. Is the picture far from the training films? Th
 thumbnail and of the amount of detail in each octave and region. And would it be closer to them if it were turned, or
 a negative? Both are fitted on films alone, so the score has not seen the pictures that it is tested on.
 
-Two thresholds cut it. Below the first a picture is refused. Below the second it is called no chest film at all: between
-them lie films that are changed as those of other places may be.
+Two thresholds cut it. Below the first a picture is rejected. Below the second it is called no chest film at all:
+between them lie films that are changed as those of other places may be. People read minus this score, which is called
+the out-of-distribution score: a picture is rejected above its limit.
 """
 
 from __future__ import annotations
@@ -84,10 +85,10 @@ class Typicality(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-def fit_typicality(train: NDArray[np.uint8], val: NDArray[np.uint8], *, refused: float) -> tuple[Typicality, float]:
-    """The score, and the threshold below which it refuses the share `refused` of the validation films.
+def fit_typicality(train: NDArray[np.uint8], val: NDArray[np.uint8], *, rejected: float) -> tuple[Typicality, float]:
+    """The score, and the threshold below which it rejects the share `rejected` of the validation films.
 
-    Each of the two questions refuses half of that share. train, val: uint8 (N, S, S).
+    Each of the two questions rejects half of that share. train, val: uint8 (N, S, S).
     """
     score = Typicality(train.shape[-1])
     features = _in_batches(score.features, train)
@@ -99,8 +100,8 @@ def fit_typicality(train: NDArray[np.uint8], val: NDArray[np.uint8], *, refused:
 
     distances = _in_batches(score.distances, val)
     upright, altered = distances[:, 0], distances[:, 1:].min(axis=1)
-    threshold = float(np.quantile(-upright, refused / 2))
-    score.margin.fill_(threshold - float(np.quantile(altered - upright, refused / 2)))
+    threshold = float(np.quantile(-upright, rejected / 2))
+    score.margin.fill_(threshold - float(np.quantile(altered - upright, rejected / 2)))
     return score, threshold
 
 

@@ -24,13 +24,13 @@ from cxr_distill.screen.session import Model, load_model
 from cxr_distill.screen.site_file import read_site
 from cxr_distill.screen.verdicts import Verdict, find_files, screen_files
 
-ALL_SCREENED, CANNOT_RUN, SOME_REFUSED, SOME_UNREADABLE, INTERRUPTED = 0, 2, 3, 4, 130
+ALL_SCREENED, CANNOT_RUN, SOME_REJECTED, SOME_UNREADABLE, INTERRUPTED = 0, 2, 3, 4, 130
 EPILOG = """
 exit status:
   0    every file was screened
   2    stopped: wrong usage, no files, no model, or an output that cannot be written
-  3    some files were refused: no upright frontal chest X-ray, or unlike those that the model learned from
-  4    some files could not be read (and others may have been refused)
+  3    some files were rejected: no upright frontal chest X-ray, or unlike those that the model learned from
+  4    some files could not be read (and others may have been rejected)
   130  interrupted
 
 No image leaves this computer. P is the network's probability of pneumonia. The calibrated probability assumes 50%
@@ -40,6 +40,7 @@ not diagnoses.
 PROGRESS_SECONDS = 5.0
 COLUMNS = [field.name for field in fields(Verdict)]
 HEAD = ",".join(COLUMNS).encode()
+FORMER_HEAD = HEAD.replace(b"rejected", b"refused")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,10 +87,11 @@ def _parser() -> argparse.ArgumentParser:
         help="also write a picture of each film to DIR: red is evidence for pneumonia, blue against it",
     )
     parser.add_argument(
-        "--no-refuse",
+        "--no-reject",
         action="store_true",
         help="give every picture a probability, also one that is not like a chest X-ray",
     )
+    parser.add_argument("--no-refuse", dest="no_reject", action="store_true", help=argparse.SUPPRESS)  # its former name
     add_model_options(parser)
     parser.add_argument(
         "--site", type=Path, metavar="FILE", help="use the operating point in this site.json, which cxr-evaluate writes"
@@ -131,7 +133,7 @@ def _screen(options: argparse.Namespace) -> int:
         if options.heatmap:
             options.heatmap.mkdir(parents=True, exist_ok=True)
         with _table(options.csv) as table:
-            verdicts = screen_files(files, model, refuse=not options.no_refuse, heatmaps=options.heatmap, site=site)
+            verdicts = screen_files(files, model, reject=not options.no_reject, heatmaps=options.heatmap, site=site)
             return _report(verdicts, len(files), table, as_json=options.json)
     except BrokenPipeError:
         raise
@@ -160,8 +162,9 @@ def _table(path: Path | None) -> Iterator[Any]:
         return
     if path.is_file():
         with path.open("rb") as file:
-            if file.read(len(HEAD)) not in (b"", HEAD):
-                raise CxrError(f"{_printable(path)} exists and is no table of cxr-screen; name another file with --csv")
+            start = file.read(len(HEAD))
+        if start and not start.startswith((HEAD, FORMER_HEAD)):
+            raise CxrError(f"{_printable(path)} exists and is no table of cxr-screen; name another file with --csv")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace", buffering=1) as file:
         writer = csv.writer(file)
@@ -170,10 +173,10 @@ def _table(path: Path | None) -> Iterator[Any]:
 
 
 def _report(verdicts: Iterator[Verdict], count: int, table: Any, *, as_json: bool) -> int:
-    refused = unreadable = pneumonia = 0
+    rejected = unreadable = pneumonia = 0
     said = time.monotonic()
     for done, verdict in enumerate(verdicts, start=1):
-        refused += verdict.refused
+        rejected += verdict.rejected
         unreadable += verdict.unreadable
         pneumonia += verdict.decision == "pneumonia"
         print(json.dumps(asdict(verdict)) if as_json else _line(verdict), flush=count == 1)
@@ -184,19 +187,20 @@ def _report(verdicts: Iterator[Verdict], count: int, table: Any, *, as_json: boo
             print(f"{done} of {count} files", file=sys.stderr)
     sys.stdout.flush()
     if count > 1:
-        screened = count - refused - unreadable
+        screened = count - rejected - unreadable
         print(
-            f"{screened} screened ({pneumonia} pneumonia), {refused} refused, {unreadable} unreadable", file=sys.stderr
+            f"{screened} screened ({pneumonia} pneumonia), {rejected} rejected, {unreadable} unreadable",
+            file=sys.stderr,
         )
-    return SOME_UNREADABLE if unreadable else SOME_REFUSED if refused else ALL_SCREENED
+    return SOME_UNREADABLE if unreadable else SOME_REJECTED if rejected else ALL_SCREENED
 
 
 def _line(verdict: Verdict) -> str:
     name = _printable(verdict.file)
     if verdict.unreadable:
         return f"{name}: unreadable: {_printable(verdict.reason)}"
-    if verdict.refused:
-        return f"{name}: refused: {verdict.reason}"
+    if verdict.rejected:
+        return f"{name}: rejected: {verdict.reason}"
     doubt = f"; {verdict.reason}" if verdict.reason else ""
     return f"{name}: {verdict.decision}, P = {verdict.p_pneumonia:.3f} (calibrated {verdict.p_calibrated:.3f}){doubt}"
 

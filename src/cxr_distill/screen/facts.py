@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 from cxr_distill.base.errors import CxrError
@@ -25,8 +26,8 @@ class Facts:
     classes: tuple[str, ...]  # order of the graph's `probabilities`
     threshold: float  # P(pneumonia) at or above it means pneumonia
     temperature: float  # p_calibrated = sigmoid(logit(p_pneumonia) / temperature)
-    typicality_threshold: float  # a picture with lower typicality is refused
-    chest_threshold: float  # and one with even lower typicality than this is called no chest film
+    typicality_threshold: float  # a picture with lower typicality (higher out-of-distribution score) is rejected
+    chest_threshold: float  # and called no chest film if its typicality is even lower than this
     dataset_sha256: str
     weights_sha256: str
     precision: str  # fp32 or int8
@@ -47,6 +48,10 @@ def read_facts(text: str) -> Facts:
             raise CxrError(
                 f"the model is of format {values.get('format')!r}, this program reads {FORMAT}; update cxr-distill"
             )
-        return Facts(**{**values, "classes": tuple(values["classes"])})
+        facts = Facts(**{**values, "classes": tuple(values["classes"])})
+        numbers = (facts.threshold, facts.temperature, facts.typicality_threshold, facts.chest_threshold)
+        if not all(type(number) in (int, float) and isfinite(number) for number in numbers):
+            raise ValueError("a limit is not a number")
+        return facts
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CxrError(f"the model's metadata is damaged: {error}") from None

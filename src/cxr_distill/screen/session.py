@@ -23,7 +23,7 @@ class Answers(NamedTuple):
     probabilities: Floats  # (B, K), order of Facts.classes
     p_calibrated: Floats  # (B,)
     activation: Floats  # (B, h, w), in logits: positive towards pneumonia
-    typicality: Floats  # (B,), higher for more typical
+    typicality: Floats  # (B,), higher for more typical; the out-of-distribution score is minus this
 
 
 def open_session(content: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -56,7 +56,7 @@ class Model:
     def __call__(self, images: NDArray[np.uint8]) -> Answers:
         """The answers for `images` uint8 (B, S, S)."""
         answers = Answers(*self.session.run(list(Answers._fields), {"image": images.astype(np.float32)}))
-        # A sum of probabilities in single precision can end a little above 1.
+        # A sum of probabilities in fp32 can end a little above 1.
         return answers._replace(p_pneumonia=np.minimum(answers.p_pneumonia, np.float32(1)))
 
 

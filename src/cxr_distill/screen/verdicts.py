@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,25 +25,24 @@ from cxr_distill.screen.site_file import SiteFile
 BATCH = 8
 WORKERS = 2
 UNLIKE_FILMS = "a film unlike those that the model learned from"
-"""How the reason begins for a film of another kind; a picture is refused for any other reason if it is no upright
-chest film."""
+"""How the reason begins for a film of another kind. Any other rejected picture is no upright chest film."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result for one file. Without a probability, the film was refused or the file could not be read."""
+    """The result for one file. Without a probability, the film was rejected or the file could not be read."""
 
     file: str
     p_pneumonia: float | None = None
     p_calibrated: float | None = None
     decision: str | None = None  # pneumonia or normal
-    refused: bool = False
+    rejected: bool = False
     reason: str | None = None
 
     @property
     def unreadable(self) -> bool:
         """Whether the file gave no usable picture."""
-        return self.p_pneumonia is None and not self.refused
+        return self.p_pneumonia is None and not self.rejected
 
 
 class _Film(NamedTuple):
@@ -73,19 +72,19 @@ def screen_files(
     files: Sequence[Path],
     model: Model,
     *,
-    refuse: bool = True,
+    reject: bool = True,
     heatmaps: Path | None = None,
     site: SiteFile | None = None,
 ) -> Iterator[Verdict]:
     """A verdict for each of `files`, in order; overlays go into the folder `heatmaps`.
 
     Decisions and calibrated probabilities are those of the operating point `site`, or without one the model's own.
-    Without `refuse`, a picture that is not like a chest X-ray gets a probability too, and its verdict has the reason.
+    Without `reject`, a picture that is not like a chest X-ray gets a probability too, and its verdict has the reason.
     """
-    names = _overlay_names(files) if heatmaps else {}
+    names = _overlay_names(files) if heatmaps else []
     if heatmaps:
         films = {os.path.realpath(file) for file in files}
-        if own := [name for name in names.values() if os.path.realpath(heatmaps / name) in films]:
+        if own := [name for name in names if os.path.realpath(heatmaps / name) in films]:
             raise CxrError(f"{heatmaps / own[0]} is a film; write the heat maps to another folder")
     remaining = enumerate(files)
     running: deque[list[tuple[int, Future[_Film | str]]]] = deque()
@@ -101,7 +100,7 @@ def screen_files(
             elif not running:
                 return
             if len(running) == 2 or not batch:
-                for number, verdict, picture in _judge(running.popleft(), files, model, refuse, site):
+                for number, verdict, picture in _judge(running.popleft(), files, model, reject, site):
                     if heatmaps and picture:
                         picture.save(heatmaps / names[number], "PNG")
                     yield verdict
@@ -125,7 +124,7 @@ def _judge(
     batch: list[tuple[int, Future[_Film | str]]],
     files: Sequence[Path],
     model: Model,
-    refuse: bool,
+    reject: bool,
     site: SiteFile | None,
 ) -> Iterator[tuple[int, Verdict, Image.Image | None]]:
     read = [(number, future.result()) for number, future in batch]
@@ -140,8 +139,8 @@ def _judge(
             continue
         p_pneumonia, _, p_calibrated, activation, typicality = next(rows)
         reason = None if typicality >= model.facts.typicality_threshold else _why(film.pixels, typicality, model)
-        if reason and refuse:
-            yield number, Verdict(file, refused=True, reason=reason), None
+        if reason and reject:
+            yield number, Verdict(file, rejected=True, reason=reason), None
             continue
         p, calibrated, threshold = _exact(p_pneumonia), _exact(p_calibrated), model.facts.threshold
         if site:
@@ -151,7 +150,10 @@ def _judge(
 
 
 def _why(pixels: NDArray[np.uint8], typicality: float, model: Model) -> str:
-    """Why a picture is not typical: turned, upside down, a negative, no chest film, or one of another kind."""
+    """Why a picture is rejected: turned, upside down, a negative, no chest film, or one of another kind.
+
+    The out-of-distribution score that the reason names is minus the graph's typicality.
+    """
     remedies = {
         "not upright: turn it left by 90 degrees": np.rot90(pixels),
         "not upright: turn it right by 90 degrees": np.rot90(pixels, -1),
@@ -163,20 +165,26 @@ def _why(pixels: NDArray[np.uint8], typicality: float, model: Model) -> str:
         return list(remedies)[int(scores.argmax())]
     film = typicality >= model.facts.chest_threshold
     what = UNLIKE_FILMS if film else "not like a frontal chest X-ray"
-    needed = model.facts.typicality_threshold if film else model.facts.chest_threshold
-    return f"{what}: typicality {typicality:.2f} is below {needed:.2f}"
+    limit = model.facts.typicality_threshold if film else model.facts.chest_threshold
+    return f"{what}: out-of-distribution score {0 - typicality:.2f} is above {0 - limit:.2f}"
 
 
 def _exact(value: np.float32) -> float:
-    """The shortest decimal number that rounds to `value` in single precision."""
+    """The shortest decimal number that rounds to `value` in fp32."""
     return float(str(value))
 
 
-def _overlay_names(files: Sequence[Path]) -> dict[int, str]:
-    names: dict[int, str] = {}
-    taken: dict[str, int] = {}
-    for number, file in enumerate(files):
+def _overlay_names(files: Sequence[Path]) -> list[str]:
+    """A name for the overlay of each file; no two are the same, also where upper and lower case are."""
+    names: list[str] = []
+    taken: set[str] = set()
+    tried: Counter[str] = Counter()
+    for file in files:
         stem = file.name.encode("ascii", "replace").decode().replace("?", "_")[:200]  # a name has 255 bytes
-        taken[stem] = taken.get(stem, 0) + 1
-        names[number] = f"{stem}.png" if taken[stem] == 1 else f"{stem}.{taken[stem]}.png"
+        name = ""
+        while not name or name.lower() in taken:  # `scan.2` may be a file's own name, or that of a second `scan`
+            tried[stem.lower()] += 1
+            name = f"{stem}.png" if tried[stem.lower()] == 1 else f"{stem}.{tried[stem.lower()]}.png"
+        taken.add(name.lower())
+        names.append(name)
     return names

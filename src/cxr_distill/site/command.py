@@ -106,7 +106,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise CxrError(f"{options.labels} has no column {missing[0]!r} whose values can be compared")
     if not options.name.isprintable():
         raise CxrError("--name must be one line of text")
-    screened = screen_files([film.file for film in films], model, refuse=False)
+    screened = screen_files([film.file for film in films], model, reject=False)
     verdicts = list(tqdm(screened, total=len(films), desc="films", unit="film", disable=None))
     result, site = evaluate_films(
         films,

@@ -32,8 +32,8 @@ def evaluate_films(
 ) -> tuple[dict[str, Any], SiteFile | None]:
     """Every figure, and the operating point if there are patients enough for one.
 
-    verdicts: of `screen_files` without refusing, in the order of `films`. Figures are of all readable films, and again
-    of those that `cxr-screen` does not refuse, if both classes are among them. The operating point is chosen on the
+    verdicts: of `screen_files` with reject=False, in the order of `films`. Figures are of all readable films, and again
+    of those that `cxr-screen` does not reject, if both classes are among them. The operating point is chosen on the
     latter. Raises CxrError if no film can be read, or all are of one class.
     """
     read = np.array([not verdict.unreadable for verdict in verdicts])
@@ -50,7 +50,7 @@ def evaluate_films(
         "threshold": model.facts.threshold,
         "films": len(films),
         "unreadable": {str(f.file): str(v.reason) for f, v in zip(films, verdicts, strict=True) if v.unreadable},
-        "refused": {
+        "rejected": {
             "unlike": measure_share(unlike[read], readable.patients),
             "no_chest_film": measure_share((~typical & ~unlike)[read], readable.patients),
         },
@@ -64,7 +64,7 @@ def evaluate_films(
         "operating_point": None,
     }
     if accepted is None:
-        return {**result, "no_operating_point": "all films of a class, or of both, are refused"}, None
+        return {**result, "no_operating_point": "all films of a class, or of both, are rejected"}, None
     try:
         site = _operating_point(accepted, model, sensitivity=sensitivity, name=name, date=date)
     except CxrError as error:

@@ -44,7 +44,7 @@ def summary(result: Mapping[str, Any], site: SiteFile | None) -> str:
     """Lines for a terminal: counts, the main figures, and the operating point."""
     each = result["all"]
     lines = [
-        f"{result['films']:,} films: {each['films']:,} readable, {_refused(result):,} of them refused; "
+        f"{result['films']:,} films: {each['films']:,} readable, {_rejected(result):,} of them rejected; "
         f"{each['patients']:,} patients",
         *(f"  {NAMES[key]:<12} {_words(each[key])}" for key in SHORT),
     ]
@@ -58,8 +58,8 @@ def summary(result: Mapping[str, Any], site: SiteFile | None) -> str:
     return "\n".join(lines)
 
 
-def _refused(result: Mapping[str, Any]) -> int:
-    return sum(each["films"] for each in result["refused"].values())
+def _rejected(result: Mapping[str, Any]) -> int:
+    return sum(each["films"] for each in result["rejected"].values())
 
 
 def _lead(each: Mapping[str, Any]) -> str:
