@@ -25,8 +25,6 @@ class ResidualBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, narrow, H, W) to (B, wide, H / stride, W / stride)."""
-        kept = maps if self.downsample is None else self.downsample(maps)
-        maps = self.relu(self.bn1(self.conv1(maps)))
-        maps = self.bn2(self.conv2(maps))
-        maps += kept
-        return self.relu(maps)
+        wide = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(maps)))))
+        wide += maps if self.downsample is None else self.downsample(maps)
+        return self.relu(wide)
