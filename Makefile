@@ -74,7 +74,7 @@ repro: $(READY) ## the real pipeline (Kaggle, or CXR_ARCHIVE=/path/to.zip)
 study: $(READY) ## sizes, teachers, labels, views and checks on top of it: hours on two idle cores
 	cd study && $(RUN) dvc repro
 
-readme: $(READY) ## fill the figures of README.md and docs/ from the committed results, and draw the rooms
+readme: $(READY) ## fill README.md and docs/ from docs/places/ and the committed results, and draw the rooms: seconds, no data
 	$(RUN) python -m docs
 
 # reports/speed.md has these sections, and others that were measured by hand.

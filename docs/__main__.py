@@ -1,35 +1,30 @@
 """`python -m docs`: fill the marked places of README.md and docs/, and draw docs/architecture.svg.
 
-What stands between `<!-- figures: NAME -->` and `<!-- /figures -->` is replaced by what PLACES says.
+What stands between `<!-- figures: NAME -->` and `<!-- /figures -->` comes from docs/places/NAME.md.j2: people write its
+sentences, and every figure in it is one of the committed results.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-import textwrap
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from jinja2 import UndefinedError
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import write_bytes
-from docs import architecture, figures
+from cxr_distill.base.templates import render
+from cxr_distill.report.committed import read_committed
+from docs import architecture
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDY, EVALUATION, RELEASE = "study/results.json", "reports/evaluation.json", "reports/release.json"
 PICTURE = "docs/architecture.svg"
+PLACES = ROOT / "docs" / "places"
+RESULTS = {"study": "study/results.json", "evaluation": "reports/evaluation.json", "release": "reports/release.json"}
+"""Name in the templates -> the committed file of that name."""
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.S)
-WIDTH = 120
-PLACES: dict[str, Callable[[], str]] = {
-    "answer": lambda: figures.answer(figures.read_results(STUDY), figures.read_results(RELEASE)),
-    "seeds": lambda: figures.seeds_table(figures.read_results(STUDY)),
-    "released": lambda: figures.released(figures.read_results(STUDY), figures.read_results(EVALUATION)),
-    "study": lambda: figures.study_answers(figures.read_results(STUDY)),
-    "site": lambda: figures.at_site(figures.read_results(STUDY)),
-    "reads": lambda: figures.reads(figures.read_results(EVALUATION)),
-    "rooms": architecture.room_table,
-}
-"""Name of a place -> its text."""
 
 
 def pages() -> list[Path]:
@@ -37,29 +32,31 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def filled(page: str) -> str:
-    """The text of a page with its marked places filled. Raises CxrError for a place that nothing fills."""
+def values() -> dict[str, Any]:
+    """What a template of PLACES may name."""
+    committed = {name: read_committed(ROOT / file) for name, file in RESULTS.items()}
+    return {**committed, "room_table": architecture.room_table}
+
+
+def filled(page: str, known: dict[str, Any]) -> str:
+    """The text of a page with its marked places filled from `known`. Raises CxrError if one cannot be."""
 
     def place(match: re.Match[str]) -> str:
-        if match[2] not in PLACES:
-            raise CxrError(f"no such place: {match[2]}; docs/__main__.py has {', '.join(PLACES)}")
-        return f"{match[1]}{_wrapped(PLACES[match[2]]())}\n{match[3]}"
+        template = PLACES / f"{match[2]}.md.j2"
+        if not template.exists():
+            raise CxrError(f"no template {template.relative_to(ROOT)} for the place {match[2]}")
+        try:
+            return f"{match[1]}{render(template, **known).strip()}\n{match[3]}"
+        except UndefinedError as error:
+            raise CxrError(f"{template.relative_to(ROOT)}: {error}") from error
 
     return MARKED.sub(place, page)
 
 
-def _wrapped(text: str) -> str:
-    lines = []
-    for line in text.splitlines():
-        indent = "  " if line.startswith("- ") else ""
-        whole = line.startswith("|") or not line
-        lines += [line] if whole else textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
-    return "\n".join(lines)
-
-
 def main() -> int:
     try:
-        texts = {page: filled(page.read_text()) for page in pages()}
+        known = values()
+        texts = {page: filled(page.read_text(), known) for page in pages()}
     except CxrError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

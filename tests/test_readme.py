@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT
+from jinja2 import Environment, StrictUndefined
 
 from cxr_distill.nets.common.layers import count_parameters
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.params import StudentParams
-from docs.__main__ import PICTURE, filled, pages
+from docs.__main__ import PICTURE, PLACES, filled, pages, values
 from docs.architecture import picture
 
 README = ROOT / "README.md"
@@ -21,18 +23,34 @@ FOLDERS = (ROOT, ROOT / "src" / "cxr_distill", ROOT / "study")
 MADE_LATER = ("data/", "models/", "predictions/", "stages/NAME.py", "tests/test_NAME.py",
               "labels.csv", "report.md", "evaluation.png", "site.json", "films.csv", "evaluation.json",
               "films.key")  # fmt: skip
+TEMPLATES = sorted(PLACES.glob("*.md.j2"))
+BANNED = ("other frame", "frame of the other class", "taught by", "teacher of lungs", "teacher of films",
+          "not measurably different", "single precision", "evidence in the lungs", "typicality")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    return values()
 
 
 def by_name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.S | re.M)
+
+
 def code(page: Path) -> list[str]:
     """What a page shows as code: lines of its blocks, without comments, and what stands between backticks."""
     text = page.read_text()
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.S | re.M)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
-    return lines + re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
+    lines = [line.split("#")[0].strip() for block in BLOCK.findall(text) for line in block.splitlines()]
+    return lines + re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
+
+
+def prose(page: Path) -> str:
+    """What a page says outside code and outside the targets of its links, in one line."""
+    text = re.sub(r"`[^`\n]+`|\]\([^)]*\)", "", BLOCK.sub("", page.read_text()))
+    return " ".join(text.lower().split())
 
 
 def anchors(page: Path) -> set[str]:
@@ -42,8 +60,25 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", pages(), ids=by_name)
-def test_every_figure_is_that_of_the_committed_results(page: Path) -> None:
-    assert filled(page.read_text()) == page.read_text(), "run `make readme`"
+def test_every_figure_is_that_of_the_committed_results(page: Path, known: dict[str, Any]) -> None:
+    assert filled(page.read_text(), known) == page.read_text(), "run `make readme`"
+
+
+def test_every_template_fills_one_place() -> None:
+    places = [name for page in pages() for name in re.findall(r"<!-- figures: (\w+) -->", page.read_text())]
+    assert sorted(places) == [path.name.removesuffix(".md.j2") for path in TEMPLATES]
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=by_name)
+def test_every_sentence_holds_for_the_committed_results(template: Path, known: dict[str, Any]) -> None:
+    environment = Environment(undefined=StrictUndefined)
+    for claim in re.findall(r"\{# holds: (.+?) #\}", template.read_text(), re.S):
+        assert environment.compile_expression(claim)(**known) is True, f"no longer so, rewrite its sentence: {claim}"
+
+
+@pytest.mark.parametrize("page", [*pages(), ROOT / "CONTRIBUTING.md"], ids=by_name)
+def test_pages_speak_the_words_of_the_field(page: Path) -> None:
+    assert [phrase for phrase in BANNED if phrase in prose(page)] == []
 
 
 def test_the_picture_of_the_rooms_is_that_of_the_imports() -> None:
@@ -104,4 +139,4 @@ def test_how_it_works_quotes_the_params() -> None:
     assert f"labels views 0 to {views - 1} once (`soft_targets.count: {views}`)" in page
     assert f"trains for {epochs} epochs. Epoch e uses view e modulo {views}," in page
     assert f"residual network of {count_parameters(student):,} parameters" in page
-    assert f"(`balance.frames: {params['balance']['frames']}`)" in page
+    assert f"(`operating_point.frames: {params['operating_point']['frames']}`)" in page
