@@ -169,6 +169,7 @@ def drawn_student(drawn_tensors: NDArray[np.uint8]) -> Callable[[str], Any]:
             "label_smoothing": 0.0,
             "keep": "last",
             "seed": 0,
+            "init": "random",
         }
         net = build_student(StudentParams.model_validate({"arch": arch, "channels": [8, 16, 16], **fit}))
         with torch.no_grad():

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from cxr_distill.base.auroc import weighted_auroc
-from cxr_distill.base.odds import EPSILON, log_odds
+from cxr_distill.base.probabilities import EPSILON, log_odds, weighted_auroc
 from cxr_distill.evaluation.bootstrap import DIGITS, Estimate, Floats, rounded
 from cxr_distill.evaluation.scores import Scored, Statistic
 

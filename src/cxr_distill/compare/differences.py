@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from cxr_distill.base.auroc import auroc
 from cxr_distill.base.errors import CxrError
+from cxr_distill.base.probabilities import auroc
 from cxr_distill.evaluation.bootstrap import patient_resamples, rounded
 from cxr_distill.evaluation.geometry import geometry_model
 from cxr_distill.evaluation.metrics import IN_FRAMES

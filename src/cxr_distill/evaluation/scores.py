@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_distill.base.auroc import weighted_auroc
 from cxr_distill.base.errors import CxrError
+from cxr_distill.base.probabilities import weighted_auroc
 from cxr_distill.evaluation.bootstrap import DIGITS, Estimate, Floats
 
 Ints = NDArray[np.int64]

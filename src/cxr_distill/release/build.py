@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from cxr_distill.base.auroc import auroc
+from cxr_distill.base.probabilities import auroc
 from cxr_distill.evaluation.bootstrap import rounded
 from cxr_distill.evaluation.scores import THRESHOLD, Scored, decisions, expected_calibration_error
 from cxr_distill.release.graph import Screener, to_onnx, with_facts

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_expit
 
-from cxr_distill.base.odds import log_odds
+from cxr_distill.base.probabilities import log_odds
 
 LARGEST = 20.0
 """The temperature is looked for between 1 / LARGEST and LARGEST."""

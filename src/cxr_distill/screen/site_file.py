@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.odds import log_odds
+from cxr_distill.base.probabilities import log_odds
 
 FORMAT = 1
 LEAST = 1e-7  # P is cut to [LEAST, 1 - LEAST], as in app/site.js

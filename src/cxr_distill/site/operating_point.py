@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.odds import log_odds
+from cxr_distill.base.probabilities import log_odds, logistic_regression
 from cxr_distill.evaluation.scores import Scored, threshold_for_sensitivity
 from cxr_distill.screen.site_file import LEAST, Calibration
 from cxr_distill.site.measure import SEED
@@ -44,22 +44,13 @@ def _part(scored: Scored, rows: NDArray[np.bool_]) -> Scored:
 def fit_calibration(scored: Scored) -> Calibration:
     """Slope and intercept of the log-odds of P(pneumonia), at the prevalence of these films.
 
-    Logistic regression of the labels by Newton's method, on Platt's targets, which keep the slope finite where P
+    Logistic regression on Platt's targets, which keep the slope finite where P
     separates the classes (Platt, 1999; Lin, Lin, Weng, Machine Learning 68, 2007).
     """
     ill = scored.labels == 1
     targets = np.where(ill, (ill.sum() + 1) / (ill.sum() + 2), 1 / ((~ill).sum() + 2))
-    features = np.stack([log_odds(scored.probabilities, least=LEAST), np.ones(len(ill))], axis=1)
-    weights = np.zeros(2)
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-features @ weights))
-        gradient = features.T @ (p - targets)
-        curvature = features.T @ (features * (p * (1 - p))[:, None]) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        weights -= step * min(1.0, 2.0 / max(np.abs(step).max(), 1e-12))  # far from the minimum, a full step overshoots
-        if np.abs(step).max() < 1e-9:
-            break
-    slope, intercept = (round(float(weight), 6) for weight in weights)
+    odds = log_odds(scored.probabilities, least=LEAST)
+    slope, intercept = (round(float(number), 6) for number in logistic_regression(odds[:, None], targets))
     if slope <= 0:
         raise CxrError("on these films a higher P does not mean more pneumonia; are the labels exchanged?")
     return Calibration(slope=slope, intercept=intercept)

@@ -10,10 +10,10 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from cxr_distill.base.auroc import auroc
 from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import Params
+from cxr_distill.base.probabilities import auroc
 from cxr_distill.nets.common.params import FitParams, ScheduleParams
 from cxr_distill.training.operating_point import balanced_weights, screening_losses
 

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cxr_distill.base.auroc import auroc
 from cxr_distill.base.classes import p_pneumonia
+from cxr_distill.base.probabilities import auroc
 from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.common.precision import CPU
 
