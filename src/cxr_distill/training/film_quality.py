@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from torch import Tensor
 
+from cxr_distill.base.probabilities import logistic_probabilities, logistic_regression
 from cxr_distill.nets.common.views import octaves, to_input
 
 
@@ -40,13 +38,17 @@ def _film_quality(images: Tensor) -> Tensor:
 def overlap_weights(images: Tensor, labels: Tensor, *, strength: float) -> Tensor:
     """Weights float64 (N,) of uint8 `images` (N, S, S) under which film quality predicts less of `labels` (N,).
 
+    The probability of a class by film quality is that of a logistic regression with squares and products of features.
     `strength` 1 gives overlap weights (Li, Morgan, Zaslavsky, JASA 2018, 10.1080/01621459.2016.1260466): each image
     counts by the probability of the other class given its film quality, which makes the means of the features equal in
     both classes. 0 gives equal weights.
     """
-    features, sick = film_quality(images), (labels > 0).numpy()
-    model = make_pipeline(
-        StandardScaler(), PolynomialFeatures(2), LogisticRegression(max_iter=2000, class_weight="balanced")
-    )
-    p_sick = model.fit(features, sick).predict_proba(features)[:, 1]
+    features, sick = film_quality(images).astype(np.float64), (labels > 0).numpy()
+    spread = features.std(axis=0)
+    scaled = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    one, other = np.triu_indices(scaled.shape[1])
+    terms = np.concatenate([scaled, scaled[:, one] * scaled[:, other]], axis=1)  # squares and products
+    balanced = np.where(sick, 0.5 / sick.mean(), 0.5 / (1 - sick.mean()))
+    fitted = logistic_regression(terms, sick.astype(np.float64), weights=balanced, penalty=1.0)
+    p_sick = logistic_probabilities(terms, fitted)
     return torch.from_numpy(np.where(sick, 1 - p_sick, p_sick) ** strength)
