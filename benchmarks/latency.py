@@ -46,10 +46,8 @@ from cxr_distill.nets.teacher.params import TeacherParams
 from cxr_distill.release.build import FP32, INT8
 from cxr_distill.screen.session import load_model, open_session
 from demo.workspace import ROOT
-from study.checks.classes import require_three_classes
-from study.checks.sizes import released_files
-from study.params import read_study
-from study.plan.jobs import student_of
+from study.checks.sizes import released_files, require_three_classes
+from study.plan.params import read_study, student_of
 
 WARM_UPS, RUNS, ROUNDS = 20, 40, 6
 FILMS = 200  # at most, of the archive

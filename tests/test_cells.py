@@ -22,13 +22,15 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, with_path
-from small_training import BALANCE, OURS, STUDENT, TEACHER, TRAIN, VAL, VIEWS, images
+from small_training import OURS, SETTINGS, STUDENT, TEACHER, TRAIN, VAL, VIEWS, images
 
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.params import parse
 from cxr_distill.base.tensors import write_tensors
 from cxr_distill.distill.params import DistillParams
+from cxr_distill.evaluation.predictions import DRAWS
 from cxr_distill.nets.common.layers import write_weights
+from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.common.params import ViewParams
 from cxr_distill.nets.common.views import draw_view, network_input
 from cxr_distill.nets.student.network import build_student
@@ -40,13 +42,13 @@ from study.cells import cluster, keys
 from study.cells.cluster import Input, Inputs, input_of, keys_of, train_cells
 from study.cells.distilled import collapse, train_distilled
 from study.cells.keys import cell_key, code_hash, environment
-from study.cells.network import pooled, seen, train_baseline
+from study.cells.network import framed, pooled, seen, train_baseline
 from study.cells.store import default_store, open_store, read_cell, write_folder
 from study.cells.teacher import by_mode, train_teacher
-from study.params import Study, read_study
 from study.plan.jobs import LONGEST, Base, jobs_of, no_views
 from study.plan.labels import labelled_films
 from study.plan.matrix import Main, Student, Teacher, by_seed, cells_of, main_student
+from study.plan.params import Study, read_study
 from study.plan.settings import Job, StudentSetting, TeacherSetting
 from study.plan.site import SiteRows, in_order, site_rows
 
@@ -54,20 +56,15 @@ MAIN = Main(STUDENT, "lungs", OURS)
 BASE = Base(
     student=STUDENT,
     teacher=TEACHER.model_copy(update={"sees": "lungs", "epochs": 1}),
-    views=VIEWS,
-    balance=BALANCE,
-    precision="32-true",
+    fit=SETTINGS,
     view_count=2,
     frame_seed=0,
 )
 QUESTIONS: dict[str, Any] = {
-    "study": {"strata": 3},
     "students": {"main": {"arch": "plain", "channels": [4, 8, 8]}, "small": {"arch": "plain", "channels": [4, 4, 4]}},
-    "size": {"main": {"seeds": 2, "teachers": ["lungs"]}, "small": {"seeds": 2, "teachers": ["films", "lungs"]}},
+    "size": {"main": {"seeds": 2, "teachers": ["lungs"]}, "small": {"seeds": 2, "teachers": ["film", "lungs"]}},
     "labels": {"student": "small", "shares": [0.5], "seeds": 2},
-    "regime": {"student": "small", "seeds": 2},
-    "grid": {"student": "small", "alpha": [0.5, 0.9], "temperature": [4.0]},
-    "tuning": {"student": "small", "settings": [{"epochs": 3}], "chosen": {"epochs": 3}, "students": ["main"]},
+    "augmentation": {"student": "small", "seeds": 2},
     "site": {"films": [20], "seeds": 2, "learning_rate": 1e-4},
     "blog": {
         "student": "small",
@@ -77,7 +74,8 @@ QUESTIONS: dict[str, Any] = {
         "pool": 2,
         "epochs": 1,
         "keep": "best",
-        "balance": {"classes": False, "film_quality": 0.0, "batchnorm": "views", "widths": [], "frames": 0},
+        "balance": {"classes": False, "film_quality": 0.0, "batchnorm": "views"},
+        "operating_point": {"widths": [], "frames": 0},
     },
 }
 
@@ -94,8 +92,8 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
     study = asked(tmp_path_factory.mktemp("asked"))
     every = jobs_of(cells_of(study, MAIN), study, BASE)
     names = ("size_small_baseline_1", "size_small_film_0", "size_small_lungs_0", "labels_50_baseline_0",
-             "labels_50_distilled_0", "regime_distilled_0", "blog_high_train", "teacher_film", "teacher_labels_50",
-             "teacher_whole", "site_release", "site_20_random_0", "site_20_release_0")  # fmt: skip
+             "labels_50_distilled_0", "not_augmented_distilled_0", "blog_high_train", "teacher_film",
+             "teacher_labels_50", "teacher_whole", "site_release", "site_20_random_0", "site_20_release_0")  # fmt: skip
     return {name: every[name] for name in names}
 
 
@@ -204,7 +202,9 @@ def test_one_changed_cell_trains_one_and_a_damaged_file_is_trained_again(
     train_cells({**jobs, name: slower(jobs[name], 1e-4)}, inputs, tmp_path, scheduler=running.address)
     assert "cells: 12 of 13 are in" in capsys.readouterr().out
     where = keys_of(jobs, inputs, environment())
-    damaged, cut = (tmp_path / f"{where[name]}.safetensors" for name in ("blog_high_train", "regime_distilled_0"))
+    damaged, cut = (
+        tmp_path / f"{where[name]}.safetensors" for name in ("blog_high_train", "not_augmented_distilled_0")
+    )
     damaged.write_bytes(damaged.read_bytes()[:-1] + bytes([damaged.read_bytes()[-1] ^ 1]))
     cut.write_bytes(cut.read_bytes()[:100])
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
@@ -255,7 +255,7 @@ def test_a_cell_that_fails_is_named_with_its_students_and_the_others_are_kept(
     with pytest.raises(CxrError, match=r"^cell size_small_baseline_1: the loss became NaN") as caught:
         train_cells(few, inputs, tmp_path, scheduler=running.address)
     assert "; cell teacher_film: the loss became NaN" in str(caught.value)
-    assert str(caught.value).endswith("(nobody taught size_small_film_0)") and "\n" not in str(caught.value)
+    assert str(caught.value).endswith("(no teacher for size_small_film_0)") and "\n" not in str(caught.value)
     assert len(content(tmp_path)) == 2
 
 
@@ -295,7 +295,7 @@ def test_another_input_makes_the_cells_stale_that_are_made_from_it(jobs: dict[st
         return {name for name in jobs if before[name] != after[name]}
 
     few_labels = {"teacher_labels_50", "labels_50_distilled_0"}
-    of_whole = {"teacher_whole", "regime_distilled_0", "blog_high_train"}
+    of_whole = {"teacher_whole", "not_augmented_distilled_0", "blog_high_train"}
     at_site = {"site_release", "site_20_random_0", "site_20_release_0"}
     assert stale(changed(inputs, "film", "test", other)) == set(jobs) - {"teacher_labels_50", "teacher_whole", *at_site}
     assert stale(changed(inputs, "film", "val", other)) >= at_site
@@ -311,8 +311,10 @@ def test_another_input_makes_the_cells_stale_that_are_made_from_it(jobs: dict[st
 def test_other_code_versions_or_processors_make_a_cell_stale(
     jobs: dict[str, Job], inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(keys, "SOURCE", tmp_path / "src")
+    for room in ("src/cxr_distill", "study"):
+        ignored = shutil.ignore_patterns("__pycache__", "src", "out")
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=ignored)
+    monkeypatch.setattr(keys, "ROOT", tmp_path)
 
     def hashes() -> dict[str, str]:
         return {kind: code_hash(module.__name__) for kind, module in keys.CODE.items()}
@@ -323,20 +325,22 @@ def test_other_code_versions_or_processors_make_a_cell_stale(
         "study/cells/cluster.py": set(),
         "study/plan/matrix.py": set(),
         "study/plan/jobs.py": set(),
-        "study/params.py": set(),
-        "study/answers/report.py": set(),
-        "evaluation/metrics.py": set(),
-        "distill/losses.py": {"distilled"},
-        "nets/teacher/soft_targets.py": {"teacher"},
-        "study/cells/taught.py": {"distilled"},
+        "study/plan/params.py": set(),
+        "study/report/plots.py": set(),
+        "src/cxr_distill/base/errors.py": set(),
+        "src/cxr_distill/base/params.py": set(),
+        "src/cxr_distill/evaluation/metrics.py": set(),
+        "src/cxr_distill/distill/losses.py": {"distilled"},
+        "src/cxr_distill/nets/teacher/soft_targets.py": {"teacher"},
+        "study/cells/distilled.py": {"distilled"},
         "study/cells/teacher.py": {"teacher"},
         "study/cells/site.py": {"site"},
         "study/plan/site.py": {"site"},
-        "nets/student/weights.py": {"site"},
-        "evaluation/frames.py": {"baseline", "site", "distilled", "teacher"},
-        "training/loop.py": {"baseline", "site", "distilled", "teacher"},
+        "src/cxr_distill/nets/student/weights.py": {"site"},
+        "src/cxr_distill/evaluation/frames.py": {"baseline", "site", "distilled", "teacher"},
+        "src/cxr_distill/training/loop.py": {"baseline", "site", "distilled", "teacher"},
     }.items():
-        path = tmp_path / "src/cxr_distill" / file
+        path = tmp_path / file
         kept = path.read_text()
         path.write_text(kept + "# changed\n")
         after = hashes()
@@ -374,12 +378,11 @@ def test_every_network_has_a_name_that_says_what_it_is_and_the_pipelines_own_are
     cells = cells_of(study, MAIN)
     assert by_seed(cells, "size", "main", "baseline") == {0: "baseline", 1: "size_main_baseline_1"}
     assert by_seed(cells, "size", "main", "lungs") == {0: "distilled", 1: "size_main_lungs_1"}
-    assert by_seed(cells, "size", "small", "films") == {0: "size_small_film_0", 1: "size_small_film_1"}
+    assert by_seed(cells, "size", "small", "film") == {0: "size_small_film_0", 1: "size_small_film_1"}
     assert by_seed(cells, "labels", "small", "distilled", share=0.5) == {
         0: "labels_50_distilled_0",
         1: "labels_50_distilled_1",
     }
-    assert {"grid_hinton_a50_t4", "grid_hinton_a90_t4", "grid_blog_a25_t1"} <= set(cells)
     assert {name for name, cell in cells.items() if isinstance(cell, Teacher)} == {"teacher_film", "teacher_labels_50"}
     size = [cell for cell in cells.values() if isinstance(cell, Student) and cell.group == "size"]
     assert all(cell.distill in (None, OURS) for cell in size)
@@ -389,19 +392,11 @@ def test_every_network_has_a_name_that_says_what_it_is_and_the_pipelines_own_are
 
 
 def test_where_the_pipelines_teacher_sees_films_the_study_trains_the_one_of_lungs(tmp_path: Path) -> None:
-    questions = {"size": {name: {"seeds": 2, "teachers": ["films", "lungs"]} for name in ("main", "small")}}
+    questions = {"size": {name: {"seeds": 2, "teachers": ["film", "lungs"]} for name in ("main", "small")}}
     cells = cells_of(asked(tmp_path, **questions), replace(MAIN, sees="film"))
     assert cells["teacher_lungs"] == Teacher("lungs") and "teacher_film" not in cells
-    assert cells["distilled"] == Student("size", "main", "films", 0, OURS, "soft_targets")
+    assert cells["distilled"] == Student("size", "main", "film", 0, OURS, "soft_targets")
     assert cells["teacher_labels_50"] == Teacher("film", 0.5)
-
-
-def test_a_point_of_the_grid_that_is_a_student_of_another_question_is_trained_once(
-    tmp_path: Path, inputs: Inputs
-) -> None:
-    study = asked(tmp_path)
-    where = keys_of(jobs_of(cells_of(study, MAIN), study, BASE), inputs, environment())
-    assert where["grid_hinton_a90_t4"] == where["size_small_lungs_0"] != where["grid_hinton_a50_t4"]
 
 
 def test_few_labels_take_as_many_steps_and_their_teacher_no_longer_than_the_full_one(tmp_path: Path) -> None:
@@ -409,8 +404,8 @@ def test_few_labels_take_as_many_steps_and_their_teacher_no_longer_than_the_full
     every = jobs_of(cells_of(study, MAIN), study, BASE)
     alone, taught = every["labels_5_baseline_0"].setting, every["labels_5_distilled_0"].setting
     assert isinstance(alone, StudentSetting) and isinstance(taught, StudentSetting)
-    assert alone.student.epochs == 20 * STUDENT.epochs and alone.view_count is None
-    assert taught.student.epochs == STUDENT.epochs and taught.view_count == 2
+    assert alone.student.epochs == 20 * STUDENT.epochs and alone.fit.view_count is None
+    assert taught.student.epochs == STUDENT.epochs and taught.fit.view_count == 2
     assert taught.distill == DistillParams(alpha=1.0, temperature=4.0, loss="hinton")
     epochs = {share: every[f"teacher_labels_{share}"].setting.teacher.epochs for share in ("5", "50")}
     assert epochs == {"5": LONGEST, "50": 2}
@@ -507,6 +502,7 @@ def test_a_teacher_says_what_it_thinks_of_every_view_and_of_whole_films(jobs: di
     # Lungs are cut out of a film in whatever frame it is.
     of_lungs = train_teacher(setting, {split: replace(each, boxes=None) for split, each in FILMS.items()}, None)
     assert np.array_equal(of_lungs["test"], of_lungs["test_reframed"])
+    assert np.array_equal(of_lungs["test_reframed_any"], np.stack([of_lungs["test"]] * DRAWS))
     assert not np.array_equal(of_lungs["views"], found["views"])  # whose frames were exchanged
 
 
@@ -515,17 +511,15 @@ def test_a_teacher_says_what_it_thinks_of_every_view_and_of_whole_films(jobs: di
     [
         ({"size": {"main": {"seeds": 1, "teachers": ["lungs"]}}}, r"study/params\.yaml: size\.main\.seeds"),
         ({"labels": {**QUESTIONS["labels"], "shares": [5]}}, r"study/params\.yaml: labels\.shares\.0"),
-        ({"grid": {**QUESTIONS["grid"], "student": "huge"}}, r"grid\.student: no student has the name 'huge'"),
-        ({"ablation": {}}, "no question has the name ablation"),
-        ({"size": None}, "size needs an entry for every student"),
+        ({"blog": {**QUESTIONS["blog"], "student": "huge"}}, r"blog\.student: no student has the name 'huge'"),
+        ({"ablation": {}}, r"study/params\.yaml: ablation: Extra inputs"),
+        ({"size": None}, r"study/params\.yaml: size: Input should be a valid dictionary"),
+        ({"size": {}}, r"study/params\.yaml: size: Dictionary should have at least 1 item"),
         ({"students": {"small": QUESTIONS["students"]["small"]}}, "no student has the name 'main'"),
         ({"students": {**QUESTIONS["students"], "twin": QUESTIONS["students"]["main"]}}, "students needs one of arch"),
         ({"size": {"main": QUESTIONS["size"]["main"]}}, "size needs small with lungs among its teachers"),
-        ({"regime": {"student": "small", "seeds": 3}}, r"regime\.seeds: small has 2 seeds in size"),
+        ({"augmentation": {"student": "small", "seeds": 3}}, r"augmentation\.seeds: small has 2 seeds in size"),
         ({"blog": {**QUESTIONS["blog"], "learning_rates": [1e-3, 1e-5]}}, "the lower one comes first"),
-        ({"tuning": {**QUESTIONS["tuning"], "chosen": {"epochs": 9}}}, r"tuning\.chosen is none of tuning\.settings"),
-        ({"tuning": {**QUESTIONS["tuning"], "students": ["huge"]}}, "size needs huge with lungs among its teachers"),
-        ({"tuning": {**QUESTIONS["tuning"], "settings": [{"rate": 1}]}}, r"study/params\.yaml: tuning\.settings\.0"),
         ({"students": {**QUESTIONS["students"], "small": {"arch": "plain", "channels": [4, 8]}}}, "three channels"),
     ],
 )
@@ -544,14 +538,31 @@ def test_every_committed_cell_is_a_network_that_can_be_built() -> None:
     study = read_study(ROOT / "study/params.yaml")
     of_pipeline = Main(student, teacher.sees, parse(DistillParams, main["distill"], "distill"))
     cells = cells_of(study, of_pipeline)
-    base = BASE.model_copy(
-        update={"student": student, "teacher": teacher, "views": parse(ViewParams, main["views"], "views")}
-    )
+    settings = SETTINGS.model_copy(update={"views": parse(ViewParams, main["views"], "views")})
+    base = BASE.model_copy(update={"student": student, "teacher": teacher, "fit": settings})
     for job in jobs_of(cells, study, base).values():
         if isinstance(job.setting, StudentSetting):
             build_student(job.setting.student, classes=job.setting.classes)
             assert main["preprocess"]["image_size"] % job.setting.pool == 0
     assert len(by_seed(cells, "size", main_student(study, of_pipeline), "baseline")) >= 5
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scores_are_log_odds_of_pneumonia_of_films_as_they_are_and_in_frames_of_others(classes: int) -> None:
+    net, films = build_student(STUDENT, classes=classes), FILMS["val"]
+    found = framed(net, films, "val", frame_seed=0)
+    logits = predict_logits(net, films.pixels).astype(np.float64)
+    p = 1 - np.exp(logits[:, 0]) / np.exp(logits).sum(axis=1)
+    assert found["val"] == pytest.approx(np.log(p / (1 - p)), abs=1e-5)
+    assert {name: each.shape for name, each in found.items()} == {
+        "val": (24,), "val_reframed": (24,), "val_reframed_any": (DRAWS, 24),
+    }  # fmt: skip
+    assert {each.dtype for each in found.values()} == {np.dtype(np.float32)}
+    assert len({each.tobytes() for each in (found["val"], found["val_reframed"], *found["val_reframed_any"])}) == 6
+    with torch.no_grad():
+        net[-2].bias[0] = torch.inf
+    with pytest.raises(CxrError, match="the training diverged"):
+        framed(net, films, "val", frame_seed=0)
 
 
 def test_two_classes_keep_the_probability_of_normal() -> None:

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+import stages  # noqa: F401  # by which cxr_distill is found
 from cxr_distill.base.errors import CxrError
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.evaluation.params import EvaluateParams
@@ -13,9 +14,9 @@ from cxr_distill.nets.teacher.params import TeacherParams
 from stages.params import load_params
 from stages.running import run
 from stages.settings import load_settings
-from study.params import FILE, read_study
 from study.plan.jobs import Base, jobs_of
 from study.plan.matrix import Main, cells_of
+from study.plan.params import FILE, read_study
 from study.plan.settings import StudentSetting
 
 FOLDER = Path("study")

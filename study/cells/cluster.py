@@ -26,7 +26,6 @@ from tqdm import tqdm
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
 from cxr_distill.base.tensors import read_tensors
-from cxr_distill.nets.common.params import TrainerParams
 from cxr_distill.nets.common.precision import AUTO
 from cxr_distill.training.data import Images, read_images
 from study.cells.distilled import train_distilled
@@ -121,7 +120,8 @@ def train_cells(
         elif lacking:
             with _local(min(CPU_COUNT, len(lacking))) as own:
                 done = _train(own, jobs, keys, done, inputs, store, where)
-    precision = {_trainer(job.setting).precision for job in jobs.values()}.pop()
+    setting = next(iter(jobs.values())).setting
+    precision = (setting.trainer if isinstance(setting, WholeSetting) else setting.fit.trainer).precision
     trained = {"precision": where["auto"] if precision == AUTO else precision, "processor": where["processor"]}
     return {name: done[key] for name, key in keys.items()}, trained
 
@@ -206,7 +206,7 @@ def _train(
     def start(name: str) -> None:
         teacher = _teacher_of(jobs[name], keys)
         if teacher and teacher not in logits:
-            logits[teacher] = client.submit(_given, results[teacher], priority=1e9, pure=False)
+            logits[teacher] = client.submit(dict, results[teacher], priority=1e9, pure=False)
         more = {"key": f"cell-{keys[name]}", "priority": cost(jobs[name].setting)}
         future = client.submit(train_cell, jobs[name], inputs, where, logits.get(teacher or ""), **more)
         names[future] = name
@@ -238,17 +238,9 @@ def _train(
     return results
 
 
-def _trainer(setting: Setting) -> TrainerParams:
-    return setting.trainer if isinstance(setting, WholeSetting) else setting.fit.trainer
-
-
 def _teacher_of(job: Job, keys: Mapping[str, str]) -> str | None:
     """The key of the cell that teaches this one, if one does."""
     return keys.get(job.source) if job.source else None
-
-
-def _given(tensors: Tensors) -> Tensors:
-    return tensors
 
 
 def _reason(future: Future[Any]) -> str:
@@ -279,8 +271,10 @@ def train_cell(job: Job, inputs: Inputs, where: Environment, teacher: Tensors | 
 
     Raises CxrError if code, versions or kind of processor are not `where`, or if a file is not that of `inputs`.
     """
-    setting = job.setting
-    with _as_expected(where):
+    if environment() != where:
+        raise CxrError("its worker has other code, versions or another kind of processor; use workers of one kind")
+    setting, bars = job.setting, StringIO()  # progress bars of trainings side by side are of use to nobody
+    with one_thread(), redirect_stdout(bars), redirect_stderr(bars):
         if isinstance(setting, WholeSetting):
             _check(inputs.weights)
             train = inputs.images[setting.teacher.sees]["train"]
@@ -296,15 +290,6 @@ def train_cell(job: Job, inputs: Inputs, where: Environment, teacher: Tensors | 
         if job.source is None:
             return train_baseline(setting, images, labelled)
         return train_distilled(setting, images, teacher or {"views": _logits(inputs.soft_targets)}, labelled)
-
-
-@contextmanager
-def _as_expected(where: Environment) -> Iterator[None]:
-    if environment() != where:
-        raise CxrError("its worker has other code, versions or another kind of processor; use workers of one kind")
-    bars = StringIO()  # those of trainings side by side are of use to nobody
-    with one_thread(), redirect_stdout(bars), redirect_stderr(bars):
-        yield
 
 
 @lru_cache(maxsize=2 * len(SPLITS))  # films and lungs

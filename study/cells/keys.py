@@ -26,6 +26,9 @@ from study.plan.site import SiteSetting
 ROOT = Path(__file__).resolve().parents[2]
 CODE = {"baseline": network, "distilled": distilled, "site": site, "teacher": teacher}
 """Kind of cell -> the module that trains it."""
+NO_RESULT = tuple(  # what can change a message alone
+    f"src/cxr_distill/base/{name}.py" for name in ("errors", "imports", "params")
+)
 LIBRARIES = ("lightning", "numpy", "scikit-learn", "scipy", "torch", "torchvision")
 
 Environment = dict[str, Any]
@@ -73,7 +76,7 @@ def one_thread() -> Iterator[None]:
 def code_hash(module: str) -> str:
     """Hex SHA-256 of the files of this project that `module` can run, with their names."""
     digest = sha256()
-    for path in sorted(reached(module, ROOT, ROOT / "src")):
-        digest.update(f"{path.relative_to(ROOT)}\0".encode())
-        digest.update(sha256(path.read_bytes()).digest())
+    for name in sorted(path.relative_to(ROOT).as_posix() for path in reached(module, ROOT, ROOT / "src")):
+        if name not in NO_RESULT:
+            digest.update(f"{name}\0".encode() + sha256((ROOT / name).read_bytes()).digest())
     return digest.hexdigest()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.params import Params, PositiveInt, Seed, parse
+from cxr_distill.base.params import Params, PositiveInt, Seed
 from cxr_distill.nets.common.params import FitSettings, ViewParams
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from study.params import FILE, Study
 from study.plan.matrix import BASELINE, PIPELINE, SITE_RELEASE, Cell, Cells, SiteStudent, Student, Teacher
+from study.plan.params import FILE, Study, student_of
 from study.plan.settings import Job, StudentSetting, TeacherSetting, WholeSetting
 from study.plan.site import SiteSetting
 
@@ -49,23 +49,16 @@ def _job_of(cell: Cell, study: Study, base: Base) -> Job:
     fit = _fit(base)
     if isinstance(cell, Teacher):
         epochs = round(base.teacher.epochs * min(1 / cell.share, LONGEST))
-        return Job(
-            TeacherSetting(
-                teacher=base.teacher.model_copy(update={"sees": cell.sees, "epochs": epochs}),
-                fit=fit,
-                views=base.view_count,
-                labelled=cell.share,
-                frame_seed=base.frame_seed,
-            )
-        )
+        teacher = base.teacher.model_copy(update={"sees": cell.sees, "epochs": epochs})
+        more: dict[str, Any] = {"views": base.view_count, "labelled": cell.share, "frame_seed": base.frame_seed}
+        return Job(TeacherSetting(teacher=teacher, fit=fit, **more))
     return Job(WholeSetting(teacher=base.teacher, trainer=fit.trainer))
 
 
 def _fit(base: Base, **changes: Any) -> FitSettings:
     # One process and one thread, wherever it runs: its bytes must not depend on the machine's size.
-    trainer = base.fit.trainer.model_copy(
-        update={"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
-    )
+    here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    trainer = base.fit.trainer.model_copy(update=here)
     return base.fit.model_copy(update={"trainer": trainer, "validate_after": "last", **changes})
 
 
@@ -94,8 +87,6 @@ def _student(cell: Student, study: Study, base: Base) -> StudentSetting:
     changes: dict[str, Any] = {"seed": cell.seed}
     if blog:
         changes |= {"epochs": blog.epochs, "keep": blog.keep, "learning_rate": cell.learning_rate}
-    if cell.change:
-        changes |= cell.change.values()
     # From labels alone it sees none of the other films: it gets about as many steps of the labelled ones.
     few = cell.how == BASELINE and cell.share < 1
     if few:
@@ -115,12 +106,6 @@ def _student(cell: Student, study: Study, base: Base) -> StudentSetting:
         distill=cell.distill,
         targets=cell.targets if cell.source else None,
     )
-
-
-def student_of(study: Study, name: str, student: StudentParams, **changes: Any) -> StudentParams:
-    """The entry `name` of `students`, and what else it `changes` in section `student`. Raises CxrError if wrong."""
-    merged = {**student.model_dump(), **study.students[name].model_dump(), **changes}
-    return parse(StudentParams, merged, f"students.{name}")
 
 
 def no_views(views: ViewParams) -> ViewParams:

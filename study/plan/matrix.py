@@ -9,7 +9,7 @@ from typing import Literal
 from cxr_distill.base.errors import CxrError
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.nets.student.params import StudentParams
-from study.params import FILE, BlogParams, Change, Study
+from study.plan.params import FILE, BlogParams, Study
 
 BASELINE, DISTILLED = "baseline", "distilled"
 PIPELINE = ("baseline", "distilled")
@@ -35,10 +35,10 @@ class Student:
 
     how: baseline, or its teacher in a word. source: SOFT_TARGETS, or the name of the teacher cell whose `targets` it
     learns from: logits of views, or of whole images in one of MODES. share: of the training patients that have a label.
-    change: of its schedule. blog: its recipe, at `learning_rate`.
+    blog: its recipe, at `learning_rate`.
     """
 
-    group: Literal["size", "labels", "augmentation", "grid", "tuning", "tuned", "blog"]
+    group: Literal["size", "labels", "augmentation", "blog"]
     student: str
     how: str
     seed: int
@@ -47,7 +47,6 @@ class Student:
     targets: Literal["views"] | Mode = "views"
     share: float = 1.0
     views: bool = True
-    change: Change | None = None
     blog: BlogParams | None = None
     learning_rate: float | None = None
 
@@ -105,7 +104,7 @@ def cells_of(study: Study, main: Main) -> Cells:
     Raises CxrError if a question lacks the networks that its answer is compared with.
     """
     _check_comparisons(study, main)
-    parts = (_size, _labels, _augmentation, _grid, _tuning, _site, _blog)
+    parts = (_size, _labels, _augmentation, _site, _blog)
     return {WHOLE: WholeImages(), **{name: cell for part in parts for name, cell in part(study, main).items()}}
 
 
@@ -156,34 +155,6 @@ def _augmentation(study: Study, main: Main) -> dict[str, Cell]:
     return cells
 
 
-def _grid(study: Study, main: Main) -> dict[str, Cell]:
-    points = [
-        DistillParams(alpha=alpha, temperature=temperature, loss="hinton")
-        for alpha in study.grid.alpha
-        for temperature in study.grid.temperature
-    ]
-    return {
-        f"grid_{point.loss}_a{100 * point.alpha:g}_t{point.temperature:g}": Student(
-            "grid", study.grid.student, DISTILLED, main.student.seed, point, SOFT_TARGETS
-        )
-        for point in (*points, study.blog.distill)
-    }
-
-
-def _tuning(study: Study, main: Main) -> dict[str, Cell]:
-    asked, seed = study.tuning, main.student.seed
-    cells: dict[str, Cell] = {
-        f"tuning_{change.words().replace(', ', '_').replace(' ', '_')}": Student(
-            "tuning", asked.student, BASELINE, seed, change=change
-        )
-        for change in asked.settings
-    }
-    for student in asked.students:
-        for seed in _seeds(study.size[student].seeds, main):
-            cells[f"tuned_{student}_{seed}"] = Student("tuned", student, BASELINE, seed, change=asked.chosen)
-    return cells
-
-
 def _site(study: Study, main: Main) -> dict[str, Cell]:
     cells: dict[str, Cell] = {SITE_RELEASE: SiteStudent(0, "random", main.student.seed)}
     inits: tuple[Literal["random", "release"], ...] = ("random", "release")
@@ -211,18 +182,9 @@ def _blog(study: Study, main: Main) -> dict[str, Cell]:
 
 
 def _check_comparisons(study: Study, main: Main) -> None:
-    tuned = (study.tuning.student, *study.tuning.students)
-    compared = [
-        (main_student(study, main), "it is that of params.yaml"),
-        (study.labels.student, "labels compares it with those there"),
-        (study.augmentation.student, "augmentation compares it with those there"),
-        *((student, "tuning compares it with those there") for student in tuned),
-    ]
-    if study.tuning.chosen not in study.tuning.settings:
-        raise CxrError(f"{FILE}: tuning.chosen is none of tuning.settings")
-    for student, reason in compared:
+    for student in (main_student(study, main), study.labels.student, study.augmentation.student):
         if student not in study.size or main.sees not in study.size[student].teachers:
-            raise CxrError(f"{FILE}: size needs {student} with {main.sees} among its teachers: {reason}")
+            raise CxrError(f"{FILE}: size needs {student} with {main.sees} among its teachers, to compare others with")
     if study.augmentation.seeds > (most := study.size[study.augmentation.student].seeds):
         raise CxrError(
             f"{FILE}: augmentation.seeds: {study.augmentation.student} has {most} seeds in size, which it needs too"
