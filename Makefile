@@ -71,7 +71,7 @@ lint: $(READY)  ## format check, lint, types, which room may import which
 repro: $(READY) ## the real pipeline (Kaggle, or CXR_ARCHIVE=/path/to.zip)
 	$(RUN) dvc repro
 
-study: $(READY) ## sizes, teachers, labels, views and checks on top of it: hours on two idle cores
+study: $(READY) ## sizes, teachers, labels, augmentation and checks on top of it: hours on two idle cores
 	cd study && $(RUN) dvc repro
 
 readme: $(READY) ## fill README.md and docs/ from docs/places/ and the committed results, and draw the rooms: seconds, no data

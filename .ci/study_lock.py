@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
+from collections.abc import Mapping
+from hashlib import md5
 
 from locks import (
     ROOT,
@@ -23,7 +26,22 @@ from locks import (
 )
 
 STUDY = ROOT / "study"
-RESULTS = ("metrics.json", "results.json", "reports")
+RESULTS = ("metrics.json", "results.json", "gathered", "reports")
+
+
+def folder_md5(files: Mapping[str, str | None]) -> str:
+    """DVC's hash of a folder, from the MD5 of each file by its path in there."""
+    entries = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    return f"{md5(json.dumps(entries, sort_keys=True).encode()).hexdigest()}.dir"
+
+
+def check_folders(study: Stages) -> None:
+    """Raises Refused naming the folders among the outputs that Git tracks, but not as the study's lock names them."""
+    for path, digest in outputs(study).items():
+        tracked = git("ls-files", "--", path, cwd=STUDY).splitlines() if digest.endswith(".dir") else []
+        files = {name.removeprefix(f"{path}/"): md5_of(STUDY / name) for name in tracked}
+        if tracked and folder_md5(files) != digest:
+            raise Refused(f"not what dvc.lock names: study/{path}; commit it as `dvc repro` writes it")
 
 
 def stale_inputs(study: Stages, pipeline: Stages) -> list[str]:
@@ -35,10 +53,10 @@ def stale_inputs(study: Stages, pipeline: Stages) -> list[str]:
     stale = set()
     for dep in (dep for entry in study.values() for dep in entry.get("deps", [])):
         path = posixpath.normpath(f"study/{dep['path']}")
-        holds_outputs = any(output.startswith(f"{path}/") for output in made)
-        if path.startswith("study/") or ((ROOT / path).is_dir() and not holds_outputs):
+        inside = {out.removeprefix(f"{path}/"): made[out] for out in made if out.startswith(f"{path}/")}
+        if path.startswith("study/") or ((ROOT / path).is_dir() and not inside):
             continue  # all of it is in the commit, where DVC sees it
-        if dep.get("md5") != (made.get(path) or md5_of(ROOT / path)):
+        if dep.get("md5") != (made.get(path) or (folder_md5(inside) if inside else md5_of(ROOT / path))):
             stale.add(path)
     return sorted(stale)
 
@@ -60,6 +78,7 @@ def check_study(base: str, pipeline: Stages, summary: list[str]) -> None:
         "The networks of the study never run here: its lock was held against code, params and the pipeline's results.",
     ]
     check_figures(STUDY, study)
+    check_folders(study)
     if stale := stale_inputs(study, pipeline):
         raise Refused(f"the study is older than {listed(stale)}; run `make study` and commit its results")
     if not up_to_date(STUDY):

@@ -1,1 +1,1 @@
-"""What the three main networks could use besides pneumonia, and where they look."""
+"""What the main networks could use besides pneumonia, where they look, and how large a released student is."""

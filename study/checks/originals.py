@@ -1,8 +1,8 @@
-"""Originals beside their small copies: where they come from, and P(pneumonia) of each way to make them square."""
+"""Originals beside their small copies: where they come from, and P(pneumonia) of both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
@@ -19,37 +18,6 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.data.archive import list_images, open_archive, read_entry
 from cxr_distill.films.pixels import BadPicture, as_grey, open_picture, squash
 from cxr_distill.nets.common.logits import predict_logits
-
-Copies = Mapping[str, NDArray[Any]]
-"""Split -> grey uint8 images (N, S, S) in the order of the index."""
-
-
-def cropped(film: Image.Image) -> Image.Image:
-    """The largest square in the middle of a film (mode L)."""
-    side = min(film.size)
-    left, top = (film.width - side) // 2, (film.height - side) // 2
-    return film.crop((left, top, left + side, top + side))
-
-
-def letterboxed(film: Image.Image) -> Image.Image:
-    """A film (mode L) in the middle of the smallest black square that holds it."""
-    side = max(film.size)
-    square = Image.new("L", (side, side))
-    square.paste(film, ((side - film.width) // 2, (side - film.height) // 2))
-    return square
-
-
-def unchanged(film: Image.Image) -> Image.Image:
-    """The film, for `pixels.squash` to make square."""
-    return film
-
-
-FRAMINGS: Mapping[str, Callable[[Image.Image], Image.Image]] = {
-    "squash": unchanged,
-    "crop": cropped,
-    "letterbox": letterboxed,
-}
-"""What is done to a film before `pixels.squash`."""
 
 
 def films_of(index: pd.DataFrame, archive: Path, originals: Path | None) -> pd.DataFrame:
@@ -76,34 +44,34 @@ def films_of(index: pd.DataFrame, archive: Path, originals: Path | None) -> pd.D
     return rows
 
 
-def squared(films: pd.DataFrame, index: pd.DataFrame, copies: Copies) -> dict[str, NDArray[Any]]:
-    """Grey uint8 images (N, S, S) of `films` by framing; `copy` is what training had of them. May raise CxrError."""
+def originals_and_copies(
+    films: pd.DataFrame, index: pd.DataFrame, copies: Mapping[str, NDArray[np.uint8]]
+) -> dict[str, NDArray[np.uint8]]:
+    """Grey images (N, S, S) of `films`: `original`, and `copy`, what training had of them.
+
+    copies: split -> images in the order of the index. Raises CxrError if an original cannot be decoded.
+    """
     position = index.groupby("split").cumcount()
-    result = {"copy": np.stack([copies[films.at[row, "split"]][position[row]] for row in films.index])}
-    size = result["copy"].shape[-1]
+    small = np.stack([copies[films.at[row, "split"]][position[row]] for row in films.index])
+
+    def square(data: bytes) -> NDArray[Any]:
+        with open_picture(data, formats=("JPEG", "PNG")) as image:
+            return squash(as_grey(image), size=small.shape[-1])
+
     with ThreadPoolExecutor() as pool:
-        for name, framing in FRAMINGS.items():
-
-            def one(data: bytes, framing: Any = framing) -> NDArray[Any]:
-                with open_picture(data, formats=("JPEG", "PNG")) as image:
-                    return squash(framing(as_grey(image)), size=size)
-
-            try:
-                found = list(tqdm(pool.map(one, films["data"]), total=len(films), desc=name, unit="image"))
-            except BadPicture as error:
-                raise CxrError(f"an original cannot be decoded: {error}") from error
-            result[name] = np.stack(found)
-    return result
+        try:
+            found = list(tqdm(pool.map(square, films["data"]), total=len(films), desc="originals", unit="image"))
+        except BadPicture as error:
+            raise CxrError(f"an original cannot be decoded: {error}") from error
+    return {"original": np.stack(found), "copy": small}
 
 
-def compare_framings(
-    films: pd.DataFrame, images: Mapping[str, NDArray[Any]], nets: Mapping[str, nn.Module]
+def originals_table(
+    films: pd.DataFrame, images: Mapping[str, NDArray[np.uint8]], nets: Mapping[str, nn.Module]
 ) -> pd.DataFrame:
-    """One row per film and framing: file, split, patient, label, framing, and P(pneumonia) by each network."""
-    parts = []
-    for framing, pixels in images.items():
-        part = films[["file", "split", "patient", "label"]].assign(framing=framing)
+    """Columns file, split, patient, label, and P(pneumonia) by each network of each of `images`, NETWORK_IMAGE."""
+    table = films[["file", "split", "patient", "label"]].copy()
+    for kind, pixels in images.items():
         for name, net in nets.items():
-            part[name] = p_pneumonia(predict_logits(net, pixels))
-        parts.append(part)
-    return pd.concat(parts)
+            table[f"{name}_{kind}"] = p_pneumonia(predict_logits(net, pixels))
+    return table

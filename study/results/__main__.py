@@ -1,88 +1,77 @@
-"""The study's figures, report and pictures from everything that its other stages made."""
+"""Every figure of the study, from committed files alone: study/results.json, and the few of study/metrics.json."""
 
 import json
 from pathlib import Path
 
+import stages  # noqa: F401  # by which cxr_distill is found
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from stages.params import load_params, synthetic_data
+from stages.params import load_params
 from stages.running import run
-from study.params import read_study
-from study.plan.jobs import student_of
-from study.plan.matrix import PIPELINE, Main, SiteStudent, WholeImages, cells_of
+from study.plan.matrix import BASELINE, Main, cells_of, main_student
+from study.plan.params import read_study
 
-FOLDER = Path("study")
-LATENCY = FOLDER / "latency.json"  # `make latency` measures it
+STUDY = Path("study")
+GATHERED = STUDY / "gathered"
 
 
 def main() -> None:
-    evaluate, synthetic = load_params("evaluate", EvaluateParams), synthetic_data()
+    evaluate, distill = load_params("evaluate", EvaluateParams), load_params("distill", DistillParams)
     student, teacher = load_params("student", StudentParams), load_params("teacher", TeacherParams)
-    study = read_study(FOLDER / "params.yaml")
-    main = Main(student, teacher.sees, load_params("distill", DistillParams))
+    study, main = read_study(STUDY / "params.yaml"), Main(student, teacher.sees, distill)
     cells = cells_of(study, main)
 
-    from cxr_distill.base.files import write_bytes, write_json
-    from cxr_distill.base.tables import read_csv, read_index
+    import numpy as np
+
+    from cxr_distill.base.files import write_json
+    from cxr_distill.base.tables import read_csv
     from cxr_distill.base.tensors import read_tensors
-    from cxr_distill.evaluation.figures import png
-    from cxr_distill.evaluation.predictions import COLUMNS
-    from cxr_distill.nets.student.network import build_student
-    from study.checks.sizes import released_files
     from study.plan.labels import count_labelled
-    from study.report import plots, results
-    from study.report.text import Source, study_markdown, study_page
-    from study.results.networks import main_network, network_of, resampling, same_images
-    from study.results.questions import Asked
-    from study.results.site import site
+    from study.results import checks, questions, reads
+    from study.results.networks import Asked, networks_of, resampling
+    from study.results.site import held_out, site
+    from study.results.statistics import seed_coverage
 
     evaluation = json.loads(Path("reports/evaluation.json").read_text())
-    models = {name: evaluation["models"][name] for name in ("teacher", *PIPELINE)}
-    predictions = {name: read_csv(Path(f"predictions/{name}.csv"), COLUMNS) for name in models}
-    networks = {name: main_network(table, models[name]["parameters"]) for name, table in predictions.items()}
-    same_images(networks)
-    trained: dict[str, str] = {}
-    at_site = {}
-    for name, cell in cells.items():
-        if isinstance(cell, SiteStudent):
-            at_site[name], trained = read_tensors(FOLDER / f"cells/{name}.safetensors")
-        elif name not in PIPELINE and not isinstance(cell, WholeImages):
-            tensors, trained = read_tensors(FOLDER / f"cells/{name}.safetensors")
-            networks[name] = network_of(networks["teacher"], tensors)
-    test, index = predictions["teacher"].query("split == 'test'"), read_index(Path("data/index.csv"))
-    side = evaluation["dataset"]["image_size"]
-    megabytes = {
-        name: {
-            kind: round(len(content) / 1e6, 4)
-            for kind, content in released_files(build_student(student_of(study, name, student)), size=side).items()
-        }
-        for name in study.size
+    films = read_csv(GATHERED / "films.csv", ["split", "file", "patient", "label", "subtype"])
+    tables = {name: read_csv(GATHERED / f"{name}.csv", []) for name in ("originals", "shortcuts", "sizes")}
+    tensors, trained = read_tensors(GATHERED / "scores.safetensors")
+    of_split = {name: films[films["split"] == split] for name, split in (("validation", "val"), ("test", "test"))}
+    of_split["held_out"] = held_out(films, most=max(study.site.films))
+    networks = networks_of(tensors, of_split, {k: each["parameters"] for k, each in evaluation["models"].items()})
+    first, name, draws = networks["teacher"], main_student(study, main), resampling(networks.values(), evaluate)
+    asked = Asked(study, main, cells, networks, draws)
+    main_networks = {
+        "teacher": [first],
+        "baseline": asked.seeds("size", name, BASELINE),
+        "distilled": asked.seeds("size", name, teacher.sees),
     }
-    seeds = sorted({cell.seed for cell in cells.values() if isinstance(cell, SiteStudent)})
-    figures = results.study(
-        Asked(study, main, cells, networks, resampling(networks["teacher"], evaluate)),
-        labelled={share: count_labelled(index, share) for share in (*study.labels.shares, 1.0)},
-        test_subtypes=test["subtype"].to_numpy(str),
-        tables={name: read_csv(FOLDER / f"checks/{name}.csv", []) for name in results.TABLES},
-        megabytes=megabytes,
-        latency=json.loads(LATENCY.read_text()),
-        models=models,
-        teacher=predictions["teacher"],
-        at_site=site(study.site, index, at_site, evaluate, seeds=seeds),
-        evaluate=evaluate,
-    )
-    source = Source(dataset=evaluation["dataset"], models=models, trained=trained, synthetic=synthetic)
-    report = study_markdown(figures, source)
-    write_json(FOLDER / "results.json", figures)
-    write_json(FOLDER / "metrics.json", results.shown(figures))
-    write_bytes(FOLDER / "reports/study.md", report.encode())
-    write_bytes(FOLDER / "reports/study.html", study_page(figures, source).encode())
-    for name in ("size", "reads", "labels", "grid", "site"):
-        draw = getattr(plots, f"{name}_figure")
-        write_bytes(FOLDER / f"reports/{name}.png", png(draw(figures, synthetic=synthetic)))
-    print(report)
+    megabytes = tables["sizes"].set_index("student").to_dict("index")
+    counts = {*(wanted.seeds for wanted in study.size.values()), study.labels.seeds, study.augmentation.seeds}
+    figures = {
+        "n": len(first.on("test").labels),
+        "patients": len(np.unique(first.on("test").patients)),
+        "trained": trained,
+        "student": name,
+        "teacher_sees": teacher.sees,
+        "teachers": questions.teachers(asked),
+        "size": questions.size(asked, megabytes, json.loads((STUDY / "latency.json").read_text())),
+        "labels": questions.labels(asked, {each: count_labelled(films, each) for each in (*study.labels.shares, 1.0)}),
+        "augmentation": questions.augmentation(asked),
+        "site": site(asked, films),
+        "blog": questions.blog(asked),
+        "reads": reads.reads(evaluation),
+        "share_in_lungs": reads.share_in_lungs(evaluation),
+        "soft_targets": reads.soft_targets(tensors["teacher/val_logits"], films),
+        "calibration": checks.calibration(main_networks, draws),
+        "shortcuts": checks.shortcuts(tables["shortcuts"], main_networks, draws),
+        "originals": checks.originals(tables["originals"], evaluate),
+        "seed_coverage": {str(seeds): seed_coverage(seeds) for seeds in sorted(counts)},
+    }
+    write_json(STUDY / "results.json", figures)
+    write_json(STUDY / "metrics.json", questions.shown(figures))
 
 
 if __name__ == "__main__":

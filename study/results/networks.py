@@ -2,98 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from cxr_distill.base.classes import p_pneumonia
 from cxr_distill.base.errors import CxrError
 from cxr_distill.evaluation import scores
 from cxr_distill.evaluation.bootstrap import Estimate, Floats, patient_resamples, rounded
-from cxr_distill.evaluation.metrics import IN_FRAMES
 from cxr_distill.evaluation.params import EvaluateParams
-from cxr_distill.evaluation.predictions import REFRAMED, scored_split
 from cxr_distill.evaluation.scores import Scored
+from study.plan.matrix import Cells, Main, by_seed
+from study.plan.params import Study
 from study.results.statistics import OverSeeds, over_seeds, seed_picks
 
 Figures = dict[str, Any]
-PLACES = {
-    "validation": tuple(scores.METRICS),
-    "validation_reframed": IN_FRAMES,
-    "test": tuple(scores.METRICS),
-    "test_reframed": IN_FRAMES,
-}
-"""Where a network is measured -> by which metrics; reframed: see `evaluation.frames.variants`."""
+SPLITS = {"validation": "val", "test": "test", "held_out": "held_out"}
+"""The films that a network is measured on -> their name in the file of scores; `held_out`: see `plan.site`."""
+FRAMES = ("", "_reframed", "_reframed_any")
+"""A place is one of SPLITS and one of these: films as they are, or as `evaluation.frames.variants` changes them."""
+FEW = ("accuracy", "auroc")  # of all places but validation and test films as they are
 
 
 @dataclass(frozen=True)
 class Network:
-    """One trained network's predictions in each of PLACES."""
+    """One trained network's scores by place, once for every draw of partners; and its number of parameters."""
 
-    validation: Scored
-    validation_reframed: Scored
-    test: Scored
-    test_reframed: Scored
+    scored: Mapping[str, Sequence[Scored]]
     parameters: int
 
-
-Networks = Mapping[str, Network]
-"""Those of the study by the name of their cell, and those of the main pipeline: teacher, baseline, distilled."""
-
-
-def main_network(predictions: pd.DataFrame, parameters: int) -> Network:
-    """A network of the main pipeline from its table of predictions."""
-    return Network(
-        validation=scored_split(predictions, "val"),
-        validation_reframed=scored_split(predictions, "val", REFRAMED),
-        test=scored_split(predictions, "test"),
-        test_reframed=scored_split(predictions, "test", REFRAMED),
-        parameters=parameters,
-    )
+    def on(self, split: str) -> Scored:
+        """On films of one of SPLITS as they are."""
+        return self.scored[split][0]
 
 
-def network_of(main: Network, cell: Mapping[str, NDArray[Any]]) -> Network:
-    """A network of the study from its logits; labels and patients are those of the network `main`.
+def networks_of(
+    tensors: Mapping[str, NDArray[Any]], films: Mapping[str, pd.DataFrame], parameters: Mapping[str, int]
+) -> dict[str, Network]:
+    """All networks by the name of their cell, and those of the main pipeline: teacher, baseline, distilled.
 
-    Raises CxrError if the logits are of other images.
+    tensors: NETWORK/PLACE of study/gathered/scores.safetensors; films: those of SPLITS; `parameters` of a network whose
+    number is not among its scores. Raises CxrError if scores are of other films.
     """
-    scored = {}
-    for place in PLACES:
-        known, logits = getattr(main, place), cell[place.replace("validation", "val")]
-        if len(known.labels) != len(logits):
-            raise CxrError("study/cells and predictions/ are of other images; run `dvc repro` in the root, then here")
-        scored[place] = Scored(known.labels, p_pneumonia(logits), known.patients)
-    return Network(**scored, parameters=int(cell["parameters"][0]))
+    networks = {}
+    for name in dict.fromkeys(key.rpartition("/")[0] for key in tensors):
+        scored = {
+            f"{split}{frame}": _draws(tensors[key], films[split])
+            for split, short in SPLITS.items()
+            for frame in FRAMES
+            if (key := f"{name}/{short}{frame}") in tensors
+        }
+        counted = tensors.get(f"{name}/parameters")
+        networks[name] = Network(scored, parameters.get(name, 0) if counted is None else int(counted[0]))
+    return networks
+
+
+def _draws(odds: NDArray[Any], films: pd.DataFrame) -> list[Scored]:
+    """One for each draw of log-odds (N,) or (DRAWS, N)."""
+    if odds.shape[-1] != len(films):
+        raise CxrError("study/gathered/ has scores of other films than its own; run `dvc repro gather` in study/")
+    sick, patients = (films["label"] == "PNEUMONIA").to_numpy(np.int64), films["patient"].to_numpy(str)
+    return [Scored(sick, expit(draw.astype(np.float64)), patients) for draw in np.atleast_2d(odds)]
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """The resamples of patients that every figure shares, per split, and how they were made."""
+    """The resamples of patients (B, N) that all figures share, by SPLITS, and how they were made."""
 
-    validation: Floats
-    test: Floats
+    weights: Mapping[str, Floats]
     params: EvaluateParams
 
     def of(self, place: str) -> Floats:
-        """The resamples (B, N) that belong to one of PLACES."""
-        return self.test if place.startswith("test") else self.validation
+        """The resamples that belong to a place."""
+        return self.weights[place.partition("_reframed")[0]]
 
-    def picks(self, seeds: int, *, place: str) -> Floats:
-        """The resamples of `seeds` seeds that go with those of the patients."""
-        return seed_picks(seeds, resamples=len(self.of(place)), seed=self.params.seed)
+    def over_seeds(self, each: Sequence[Estimate], place: str) -> OverSeeds:
+        """The mean over networks that differ in the seed."""
+        return over_seeds(each, seed_picks(len(each), resamples=len(self.of(place)), seed=self.params.seed))
 
 
-def resampling(network: Network, params: EvaluateParams) -> Resampling:
-    """The resamples for the images that `network` was scored on."""
-    validation, test = (
-        patient_resamples(s.labels, s.patients, resamples=params.bootstrap_resamples, seed=params.seed)
-        for s in (network.validation, network.test)
-    )
-    return Resampling(validation, test, params)
+def resampling(networks: Iterable[Network], params: EvaluateParams) -> Resampling:
+    """The resamples for the films that these were scored on."""
+    films = {split: each.on(split) for each in networks for split in SPLITS if split in each.scored}
+    made = {"resamples": params.bootstrap_resamples, "seed": params.seed}
+    return Resampling({k: patient_resamples(each.labels, each.patients, **made) for k, each in films.items()}, params)
 
 
 Measured = dict[str, dict[str, OverSeeds]]
@@ -101,30 +97,51 @@ Measured = dict[str, dict[str, OverSeeds]]
 
 
 def measured(networks: Sequence[Network], draws: Resampling) -> Measured:
-    """PLACES over networks that differ in nothing but the seed."""
+    """Everywhere, over networks that differ in nothing but the seed; the mean over draws of partners."""
     found: Measured = {}
-    for place, wanted in PLACES.items():
-        each = [scores.estimates(getattr(network, place), draws.of(place)) for network in networks]
-        picks = draws.picks(len(networks), place=place)
-        found[place] = {metric: over_seeds([one[metric] for one in each], picks) for metric in wanted}
+    for place in networks[0].scored:
+        each = [
+            scores.mean_estimates([scores.estimates(draw, draws.of(place)) for draw in network.scored[place]])
+            for network in networks
+        ]
+        wanted = scores.METRICS if place in ("validation", "test") else FEW
+        found[place] = {metric: draws.over_seeds([one[metric] for one in each], place) for metric in wanted}
     return found
 
 
 def summaries(found: Measured) -> Figures:
     """Mean over seeds with interval, by place and metric; and every seed's value on test."""
-    figures: Figures = {
-        place: {metric: each.summary() for metric, each in by_metric.items()} for place, by_metric in found.items()
-    }
-    by_seed = {metric: [rounded(value) for value in each.seeds] for metric, each in found["test"].items()}
-    return {**figures, "by_seed": by_seed}
+    figures: Figures = {place: {metric: each.summary() for metric, each in of.items()} for place, of in found.items()}
+    by_seed = {metric: [rounded(value) for value in each.seeds] for metric, each in found.get("test", {}).items()}
+    return figures | ({"by_seed": by_seed} if by_seed else {})
 
 
 def difference(one: Measured, other: Measured) -> Figures:
     """One student minus another, by place and metric: paired by patient and, in the order of the seeds, by seed."""
     return {
-        place: {metric: (one[place][metric].draw - other[place][metric].draw).summary() for metric in by_metric}
-        for place, by_metric in one.items()
+        place: {metric: (each.draw - other[place][metric].draw).summary() for metric, each in of.items()}
+        for place, of in one.items()
     }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The questions, the networks that answer them, and the resamples that all figures share."""
+
+    study: Study
+    main: Main
+    cells: Cells
+    networks: Mapping[str, Network]
+    draws: Resampling
+
+    def seeds(self, group: str, student: str, how: str, *, share: float = 1.0) -> list[Network]:
+        """The networks of a group that differ in nothing but the seed, by rising seed."""
+        names = by_seed(self.cells, group, student, how, share=share)
+        return [self.networks[names[seed]] for seed in sorted(names)]
+
+    def measured(self, networks: Sequence[Network]) -> Measured:
+        """Their figures over seeds."""
+        return measured(networks, self.draws)
 
 
 def plain(drawn: Mapping[str, Estimate]) -> Figures:
@@ -133,27 +150,11 @@ def plain(drawn: Mapping[str, Estimate]) -> Figures:
 
 
 def one_network(network: Network, draws: Resampling) -> Figures:
-    """PLACES of a single network, so that intervals are over patients alone."""
-    found = {place: scores.estimates(getattr(network, place), draws.of(place)) for place in PLACES}
-    return {"parameters": network.parameters} | {
-        place: plain({metric: found[place][metric] for metric in wanted}) for place, wanted in PLACES.items()
-    }
+    """A single network everywhere, so that intervals are over patients alone."""
+    found = measured([network], draws)
+    return {place: plain({metric: each.draw for metric, each in of.items()}) for place, of in found.items()}
 
 
-def averaged(each: Sequence[Estimate], draws: Resampling, *, place: str = "test") -> dict[str, float]:
-    """The mean of one figure over networks that differ in the seed, or the figure of a single one."""
-    if len(each) == 1:
-        return each[0].summary()
-    return over_seeds(each, draws.picks(len(each), place=place)).summary()
-
-
-def same_images(networks: Networks) -> None:
-    """Raises CxrError unless all were scored on the same images."""
-    (first, one), *others = networks.items()
-    for name, network in others:
-        for place in PLACES:
-            own, its = getattr(one, place), getattr(network, place)
-            if not (np.array_equal(own.labels, its.labels) and np.array_equal(own.patients, its.patients)):
-                raise CxrError(
-                    f"{name} was scored on other images than {first}; run `dvc repro` in the root, then in study/"
-                )
+def averaged(each: Sequence[Estimate], draws: Resampling) -> dict[str, float]:
+    """The mean of one figure on test over networks that differ in the seed, or the figure of a single one."""
+    return each[0].summary() if len(each) == 1 else draws.over_seeds(each, "test").summary()
