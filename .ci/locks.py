@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 import subprocess
 import sys
@@ -105,7 +104,8 @@ def light(folder: Path, stages: Stages) -> list[str]:
     tracked = git("ls-files", "--full-name", str(ROOT)).splitlines()
 
     def committed(dep: dict[str, str]) -> bool:
-        path = posixpath.normpath(f"{folder.relative_to(ROOT).as_posix()}/{dep['path']}")
+        real = (folder / dep["path"]).resolve()  # study/src is a link
+        path = real.relative_to(ROOT.resolve()).as_posix()
         return any(name == path or name.startswith(f"{path}/") for name in tracked)
 
     return [stage for stage, entry in stages.items() if all(map(committed, entry.get("deps", [{"path": ""}])))]
