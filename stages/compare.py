@@ -32,10 +32,9 @@ def main() -> None:
     from cxr_distill.evaluation.predictions import COLUMNS, scored_draws, scored_split
 
     names = [*MODELS, *sets]
-    made = [*Path("predictions").glob("*.csv"), *Path("evaluation").glob("*.json")]
-    if stray := sorted(str(path) for path in made if path.stem not in names):
+    if stray := sorted(str(path) for path in Path("evaluation").glob("*.*") if path.stem not in names):
         raise CxrError(f"files of models that params.yaml does not name; delete {', '.join(stray)}")
-    tables = {name: read_csv(Path(f"predictions/{name}.csv"), COLUMNS) for name in names}
+    tables = {name: read_csv(Path(f"evaluation/{name}.csv"), COLUMNS) for name in names}
     models = {name: scored_split(table, "test") for name, table in tables.items()}
     changed = {name: {change: scored_draws(tables[name], "test", change) for change in CHANGES} for name in MODELS}
     compared = differences(models, changed, resamples=params.bootstrap_resamples, seed=params.seed)

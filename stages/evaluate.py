@@ -71,7 +71,7 @@ def main() -> None:
     }
     title = f"{name}: test images by outcome"
     picture = example_picture(films["test"]["images"], scored_split(predictions, "test"), title=title)
-    write_table(Path(f"predictions/{name}.csv"), predictions)
+    write_table(Path(f"evaluation/{name}.csv"), predictions)
     write_json(Path(f"evaluation/{name}.json"), {**network, **figures})
     write_json(Path(f"metrics/{name}.json"), shown(figures))
     write_bytes(Path(f"plots/examples/{name}.png"), picture)

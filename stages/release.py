@@ -1,6 +1,8 @@
 """Release the distilled student: two ONNX files, and a check that they answer as PyTorch does."""
 
 import json
+from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 from cxr_distill.nets.student.params import StudentParams
@@ -41,7 +43,7 @@ def main() -> None:
         return Scored(sick, p_pneumonia(predict_logits(net, images[split])), rows.patient.to_numpy(str))
 
     dataset = json.loads(Path("data/dataset.json").read_text())
-    files, _ = make_release(
+    files, facts = make_release(
         net,
         images["train"],
         images["val"],
@@ -55,7 +57,8 @@ def main() -> None:
 
     for name, content in files.items():
         write_bytes(RELEASE / name, content)
-    write_json(Path("reports/release.json"), checked)
+    about = {"files": {name: sha256(content).hexdigest() for name, content in files.items()}, "facts": asdict(facts)}
+    write_json(Path("reports/release.json"), {**checked, **about})
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def test_a_changed_alpha_without_its_lock_is_run_shown_and_asked_for(clone: Path
     assert "distill.alpha" in summary and "## Metrics" in summary
     # What CI made is what passes once it is committed: it is run again, and gives the same bytes.
     accept(clone)
-    run(clone, "rm", "-rf", ".dvc/cache", "models", "data", "predictions")
+    run(clone, "rm", "-rf", ".dvc/cache", "models", "data", "evaluation")
     run(clone, "git", "reset", "-q", "--soft", "HEAD~")
     status, _, stages = proposed()
     assert status == 0 and stages == AFTER_DISTILL

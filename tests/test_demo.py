@@ -105,15 +105,16 @@ def test_what_it_says_to_type_next_works_and_a_second_demo_keeps_it(own: Path) -
     ]  # fmt: skip
     before, metrics = head(own), (own / ".demo/metrics/distilled.json").read_bytes()
     output = newcomer(own, "bash", "-ec", "\n".join(lines))
-    assert ran(output) == ["distill", "evaluate@distilled", "compare", "release"]
+    assert ran(output) == ["distill", "evaluate@distilled", "compare", "release", "report"]
     assert "metrics/gain.json" in output and "distill.alpha" in output and "0.25" in output
     assert (own / ".demo/dvc_plots/index.html").exists()
     assert (own / ".demo/metrics/distilled.json").read_bytes() != metrics
     experiments = newcomer(own / ".demo", "dvc", "exp", "list")
 
-    # Back at the demo's alpha: trained and evaluated results come from the run cache, which these two stages have not.
+    # Back at the demo's alpha: trained and evaluated results come from the run cache, which these three stages have not.
     told = demo(own)
-    assert ran(logged(own)) == ["compare", "release"] and told.count("  done before\n") == 2
+    assert ran(logged(own)) == ["compare", "release", "report"]
+    assert told.count("  done before\n") == 2
     assert (own / ".demo/metrics/distilled.json").read_bytes() == metrics
     assert head(own) == before and newcomer(own / ".demo", "git", "status", "--porcelain") == ""
     assert newcomer(own / ".demo", "dvc", "exp", "list") == experiments
@@ -128,7 +129,7 @@ def test_a_second_demo_runs_what_changed_and_loses_nothing_of_the_users(own: Pat
     (workspace / "notes.txt").write_text("mine")
     edit(workspace / "dvc.yaml", "# The DAG.", "# My DAG.")
     output = demo(own)
-    assert ran(logged(own)) == ["compare"] and "git stash" in output
+    assert ran(logged(own)) == ["report"] and "git stash" in output
     assert "Every model is one training run" in (workspace / "reports/comparison.md").read_text()
     assert not (workspace / "CONTRIBUTING.md").exists() and (workspace / "notes.txt").read_text() == "mine"
     assert "My DAG." in newcomer(workspace, "git", "stash", "show", "-p")
@@ -151,7 +152,7 @@ def test_a_demo_that_stopped_goes_on(own: Path) -> None:
     ]
     edit(stage, '\n    raise SystemExit("stop")', "")
     demo(own)
-    assert ran(logged(own)) == ["compare"]
+    assert ran(logged(own)) == ["compare", "report"]
     assert "| more |" in (own / ".demo/reports/comparison.md").read_text()
     assert newcomer(own / ".demo", "git", "status", "--porcelain") == ""
 

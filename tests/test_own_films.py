@@ -26,7 +26,7 @@ from demo.workspace import changes, environment, make_workspace, merge
 
 MARKER = "MARKER"
 TRAINED, EVALUATED, NEW = range(300), range(300, 400), range(400, 405)
-MADE = (".dvc", ".resume", "data", "evaluation", "metrics", "models", "plots", "predictions", "release", "reports")
+MADE = (".dvc", ".resume", "data", "evaluation", "metrics", "models", "plots", "release", "reports")
 NOWHERE = "http://127.0.0.1:9"  # where no proxy answers
 TEXTS = ("PatientName", "PatientID", "PatientComments", "InstitutionName", "ReferringPhysicianName", "StationName",
          "StudyDescription", "AccessionNumber", "OperatorsName", "ImageComments", "OtherPatientIDs")  # fmt: skip

@@ -41,7 +41,7 @@ def test_the_pipeline_makes_every_result_and_is_then_up_to_date(repo: Path) -> N
             moved = {f"{key}_reframed": full["frames"]["reframed"][key]["value"] for key in of_moved}
             assert shown[split] == {key: full[key] for key in keys} | moved
         assert set(model["trained"]) == {"precision", "processor"}
-        val = scored_split(read_csv(repo / f"predictions/{name}.csv", COLUMNS), "val")
+        val = scored_split(read_csv(repo / f"evaluation/{name}.csv", COLUMNS), "val")
         threshold = threshold_for_sensitivity(val, sensitivity)  # of validation patients, never of test
         assert [model[split]["at_validation_threshold"]["threshold"] for split in ("validation", "test")] == [
             threshold
@@ -87,7 +87,7 @@ def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
     module.write_text(module.read_text().replace('"n": len(labels),', '"n": len(labels), "more": 1,'))
     sets = yaml.safe_load((repo / "params.yaml").read_text())["param_sets"]
     models = [f"evaluate@{name}" for name in ("teacher", "baseline", "distilled")] + [f"evaluate_set@{n}" for n in sets]
-    assert sorted(ran(run(repo, "dvc", "repro", "--dry"))) == sorted([*models, "compare", "report"])
+    assert sorted(ran(run(repo, "dvc", "repro", "--dry"))) == sorted([*models, "compare", "release", "report"])
     assert ran(run(repo, "dvc", "repro", "evaluate@distilled")) == ["evaluate@distilled"]
     assert json.loads((repo / "evaluation/distilled.json").read_text())["test"]["more"] == 1
 
@@ -151,9 +151,9 @@ def test_too_small_a_limit_of_addresses_is_said_before_any_work(repo: Path) -> N
 
 
 def test_a_stray_prediction_is_rejected(repo: Path) -> None:
-    shutil.copy(repo / "predictions/baseline.csv", repo / "predictions/old.csv")
-    assert "delete predictions/old.csv" in run(repo, "dvc", "repro", check=False)
-    (repo / "predictions/old.csv").unlink()
+    shutil.copy(repo / "evaluation/baseline.csv", repo / "evaluation/old.csv")
+    assert "delete evaluation/old.csv" in run(repo, "dvc", "repro", check=False)
+    (repo / "evaluation/old.csv").unlink()
 
 
 def test_plots_open_offline(repo: Path) -> None:

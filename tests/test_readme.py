@@ -20,7 +20,7 @@ from docs.architecture import picture
 README = ROOT / "README.md"
 PAGES = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "reports" / "decisions.md"]
 FOLDERS = (ROOT, ROOT / "src" / "cxr_distill", ROOT / "study")
-MADE_LATER = ("data/", "models/", "predictions/", "stages/NAME.py", "tests/test_NAME.py",
+MADE_LATER = ("data/", "models/", "stages/NAME.py", "tests/test_NAME.py",
               "labels.csv", "report.md", "evaluation.png", "site.json", "films.csv", "evaluation.json",
               "films.key")  # fmt: skip
 TEMPLATES = sorted(PLACES.glob("*.md.j2"))

@@ -29,7 +29,7 @@ LOADS = {
     "evaluate_set": "matplotlib pandas sklearn torch",
     "compare": "pandas sklearn",
     "release": "onnx onnxruntime pandas sklearn torch",
-    "report": "matplotlib onnxruntime",
+    "report": "matplotlib",
 }
 """Stage, or its name before @ -> the large packages that it loads from its first line to its last."""
 

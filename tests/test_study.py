@@ -245,7 +245,7 @@ def test_scores_of_other_films_are_refused() -> None:
     scores = of_pipeline("teacher", table, films)
     assert scores["test"] == pytest.approx(np.log([1 / 3, 3])) and scores["test"].dtype == np.float32
     assert scores["test_reframed_any"].shape == (2, 2) and scores["val_reframed"].shape == (2,)
-    with pytest.raises(CxrError, match=r"predictions/teacher\.csv is of other films"):
+    with pytest.raises(CxrError, match=r"evaluation/teacher\.csv is of other films"):
         of_pipeline("teacher", table.assign(file=list("abdc")), films)
     of_split = {"validation": films[:2], "test": films[2:], "held_out": films}
     tensors = {f"teacher/{place}": odds for place, odds in scores.items()}
@@ -504,7 +504,7 @@ def test_all_figures_come_from_the_log_odds_that_git_keeps(repo: Path) -> None:
     scores, trained = read_tensors(repo / "study/gathered/scores.safetensors")
     assert trained.keys() == {"precision", "processor"}
     assert {each.dtype for key, each in scores.items() if not key.endswith("/parameters")} == {np.dtype(np.float32)}
-    predicted = pd.read_csv(repo / "predictions/distilled.csv")
+    predicted = pd.read_csv(repo / "evaluation/distilled.csv")
     test = predicted[predicted["split"] == "test"]
     assert scores["distilled/test"] == pytest.approx(log_odds(test["p_pneumonia"]), rel=1e-6)
     draws = np.stack([log_odds(test[f"p_reframed_any_{number}"]) for number in range(4)])

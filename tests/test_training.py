@@ -2,7 +2,6 @@
 
 import ctypes
 import subprocess
-import time
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,6 @@ from small_training import (
     TRAIN,
     VAL,
     VIEWS,
-    long_run,
     settings,
     weights,
 )  # fmt: skip
@@ -344,54 +342,6 @@ def test_the_last_epoch_or_the_one_with_the_least_validation_loss_is_kept() -> N
         losses[keep] = float((screening_losses(logits, labels) * balanced_weights(labels)).mean())
     assert min(loss) < 0.9 * loss[-1]
     assert losses == pytest.approx({"last": loss[-1], "best": min(loss)}, abs=1e-4)
-
-
-def test_an_interrupted_run_goes_on_from_its_last_epoch_and_ends_in_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, begun, starts = long_run(tmp_path / "whole"), [], DistillationTask.on_train_epoch_start
-
-    def interrupted(task: DistillationTask) -> None:
-        begun.append(task.current_epoch)
-        if begun == [0, 1, 2, 3]:
-            raise KeyboardInterrupt
-        starts(task)
-
-    monkeypatch.setattr(DistillationTask, "on_train_epoch_start", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        long_run(tmp_path / "stopped")
-    assert long_run(tmp_path / "stopped") == whole
-    assert begun == [0, 1, 2, 3, 3, 4, 5, 6, 7]
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_bytes(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    whole = long_run(tmp_path / "whole")
-    killed = tmp_path / "killed"
-    result = tmp_path / "result"
-    command, env = program("long_run", killed, result), with_path("src", "tests")
-    for epochs in (1, 3):
-        process = subprocess.Popen(command, env=env)
-        written, last = 0, None
-        while written < epochs and process.poll() is None:
-            times = [file.stat().st_mtime_ns for file in killed.glob("*.ckpt")]
-            written += times not in ([], last)
-            last = times or last
-            time.sleep(0.005)
-        process.kill()
-        assert process.wait() != 0
-    capfd.readouterr()
-    subprocess.run(command, env=env, check=True)
-    assert result.read_bytes() == whole
-    output = "".join(capfd.readouterr())
-    assert "Epoch 7" in output and "Epoch 0" not in output
-
-    (left,) = killed.iterdir()
-    assert long_run(killed, learning_rate=0.003) != whole  # another run, which starts afresh
-    assert "Epoch 0" in "".join(capfd.readouterr())
-    assert not left.exists() and len(list(killed.iterdir())) == 1
 
 
 def test_soft_targets_of_another_teacher_or_view_are_rejected(tmp_path: Path) -> None:

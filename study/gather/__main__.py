@@ -18,7 +18,7 @@ def main() -> None:
 
     films = films_table(read_index(Path("data/index.csv")))
     networks = {
-        name: of_pipeline(name, read_csv(Path(f"predictions/{name}.csv"), ["split", "file", "p_pneumonia"]), films)
+        name: of_pipeline(name, read_csv(Path(f"evaluation/{name}.csv"), ["split", "file", "p_pneumonia"]), films)
         for name in ("teacher", "baseline", "distilled")
     }
     trained: dict[str, str] = {}

@@ -32,7 +32,7 @@ def of_pipeline(name: str, predictions: pd.DataFrame, films: pd.DataFrame) -> di
     for split in ("val", "test"):
         rows = predictions[predictions["split"] == split]
         if rows["file"].tolist() != films.loc[films["split"] == split, "file"].tolist():
-            raise CxrError(f"predictions/{name}.csv is of other films than data/index.csv; run `dvc repro` in the root")
+            raise CxrError(f"evaluation/{name}.csv is of other films than data/index.csv; run `dvc repro` in the root")
         for place, columns in places.items():
             odds = log_odds(rows[columns].to_numpy(float)).astype(np.float32).T
             tensors[f"{split}{place}"] = odds if len(columns) > 1 else odds[0]

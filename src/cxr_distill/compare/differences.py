@@ -43,7 +43,7 @@ def differences(
     teacher = models["teacher"]
     for name, scored in models.items():
         if not (np.array_equal(scored.labels, teacher.labels) and np.array_equal(scored.patients, teacher.patients)):
-            raise CxrError(f"predictions/{name}.csv and predictions/teacher.csv contain other images; run `dvc repro`")
+            raise CxrError(f"evaluation/{name}.csv and evaluation/teacher.csv contain other images; run `dvc repro`")
     weights = patient_resamples(teacher.labels, teacher.patients, resamples=resamples, seed=seed)
     estimated = {
         "": {name: estimates(models[name], weights) for name in MODELS},

@@ -7,23 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from cxr_distill.base.templates import render
-from cxr_distill.screen.facts import Facts
 
 Tree = Mapping[str, Any]
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.j2"
 
 
-def model_card(files: Mapping[str, str], facts: Facts, *, evaluation: Tree, checked: Tree) -> str:
-    """Markdown, from SHA-256 by name of the released `files`, the `facts` in them, and the JSON of `compare` and
-    `release`."""
+def model_card(evaluation: Tree, released: Tree) -> str:
+    """Markdown, from reports/evaluation.json and reports/release.json."""
     return render(
         TEMPLATE,
-        files=files,
-        facts=facts,
+        files=released["files"],
+        facts=released["facts"],
         student=evaluation["models"]["distilled"],
         dataset=evaluation["dataset"],
         source=evaluation.get("source"),
         synthetic=evaluation.get("synthetic", False),
         box_share=evaluation["comparison"]["box_share"]["test"],
-        checked=checked,
+        checked=released,
     )

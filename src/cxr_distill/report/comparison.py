@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from cxr_distill.base.templates import render
 from cxr_distill.evaluation.figures import COLOURS, png
 
 TEMPLATE = Path(__file__).parent / "templates" / "comparison.md.j2"
+DIFFERENCES = {
+    "auroc": "AUROC",
+    "auroc_reframed": "AUROC, reframed",
+    "auroc_reframed_any": "AUROC, reframed by any class",
+    "accuracy": "accuracy",
+    "accuracy_reframed": "accuracy, reframed",
+}
 NAMES = {"auroc": "AUROC", "accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
@@ -31,26 +37,32 @@ def comparison_report(evaluation: Mapping[str, Any]) -> str:
     )
 
 
-def comparison_picture(evaluation: Mapping[str, Any], roc: Path) -> bytes:
-    """PNG bytes: ROC of every model (`roc`: plots/roc.csv), and metrics with 95% intervals."""
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    n = evaluation["comparison"]["n"]
+def comparison_picture(evaluation: Mapping[str, Any]) -> bytes:
+    """PNG bytes: paired differences, and the metrics of every model, with 95% intervals."""
+    compared, models = evaluation["comparison"], evaluation["models"]
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
     split = "Test patients" if "packed" in evaluation["dataset"] else "Official test split"
-    synthetic = evaluation.get("synthetic", False)
-    figure.suptitle(f"SYNTHETIC chests, n = {n}" if synthetic else f"{split}, n = {n}, threshold 0.5")
-    curve, *metrics = figure.subplots(1, 4, width_ratios=(3, 2, 2, 2))
-    curves = np.genfromtxt(roc, delimiter=",", names=True)
-    names = list(evaluation["models"])
-    for number, name in enumerate(names):
-        colour, test = COLOURS[number % len(COLOURS)], evaluation["models"][name]["test"]
-        curve.plot(curves["false_positive_rate"], curves[name], label=name, color=colour)
-        for axes, metric in zip(metrics, ("auroc", "accuracy", "specificity"), strict=True):
-            interval = test["ci95"][metric]
-            axes.plot([interval["low"], interval["high"]], [-number, -number], color=colour)
-            axes.plot(test[metric], -number, "o", color=colour)
-            axes.set_title(f"{NAMES[metric]}, 95% interval", fontsize=10)
-            axes.set_yticks([])
-    metrics[0].set_yticks([-number for number in range(len(names))], names)
-    curve.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC where the models differ")
-    curve.legend(fontsize=8)
+    what = "SYNTHETIC chests" if evaluation.get("synthetic") else split
+    figure.suptitle(f"{what}, n = {compared['n']}, threshold 0.5, 95% intervals over patients")
+    pairs, *panels = figure.subplots(1, 4, width_ratios=(3, 2, 2, 2))
+    changes = [key for key in DIFFERENCES if key in compared["gain"]]
+    for number, (of, words) in enumerate((("gain", "minus baseline"), ("gap", "minus teacher"))):
+        rows = [-row - 0.2 * number for row in range(len(changes))]
+        each = [compared[of][key] for key in changes]
+        pairs.hlines(rows, [d["low"] for d in each], [d["high"] for d in each], color=COLOURS[number])
+        pairs.plot([d["value"] for d in each], rows, "os"[number], color=COLOURS[number], label=words)
+    pairs.axvline(0, color="0.5", linewidth=1)
+    pairs.set_yticks([-row - 0.1 for row in range(len(changes))], [DIFFERENCES[key] for key in changes])
+    pairs.set_title("distilled student: right of 0 it is better", fontsize=10)
+    pairs.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
+    for axes, metric in zip(panels, ("auroc", "accuracy", "specificity"), strict=True):
+        for row, model in enumerate(models.values()):
+            test, interval = model["test"], model["test"]["ci95"][metric]
+            axes.hlines(-row, interval["low"], interval["high"], color=COLOURS[2])
+            axes.plot(test[metric], -row, "o", color=COLOURS[2])
+        axes.set_title(NAMES[metric], fontsize=10)
+        axes.set_yticks([-row for row in range(len(models))], list(models) if metric == "auroc" else [])
+    for axes in (pairs, *panels):
+        axes.grid(axis="x", color="0.92")
+        axes.set_axisbelow(True)
     return png(figure)
