@@ -7,8 +7,8 @@ from stages.running import run
 
 def main() -> None:
     from cxr_distill.base.files import write_bytes
-    from cxr_distill.report.card import model_card
-    from cxr_distill.report.committed import read_committed, read_release
+    from cxr_distill.report.card import model_card, read_release
+    from cxr_distill.report.committed import read_committed
     from cxr_distill.report.comparison import comparison_picture, comparison_report
 
     evaluation = read_committed(Path("reports/evaluation.json"))

@@ -111,7 +111,7 @@ def test_what_it_says_to_type_next_works_and_a_second_demo_keeps_it(own: Path) -
     assert (own / ".demo/metrics/distilled.json").read_bytes() != metrics
     experiments = newcomer(own / ".demo", "dvc", "exp", "list")
 
-    # Back at the demo's alpha: trained and evaluated results come from the run cache, which these three stages have not.
+    # Back at the demo's alpha: trained and evaluated results come from the run cache, which these three lack.
     told = demo(own)
     assert ran(logged(own)) == ["compare", "release", "report"]
     assert told.count("  done before\n") == 2

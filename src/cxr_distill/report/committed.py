@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +36,6 @@ def read_committed(path: Path) -> dict[str, Any]:
         return dict(renamed(json.loads(path.read_text())))
     except (OSError, ValueError, TypeError) as error:
         raise CxrError(f"cannot read {path}: {error}; run `dvc repro`") from error
-
-
-def read_release(path: Path, folder: Path) -> dict[str, Any]:
-    """reports/release.json. Before December 2026 it had no `files` and `facts`: they are those in `folder`."""
-    released = read_committed(path)
-    if "facts" not in released:
-        from cxr_distill.base.files import file_sha256
-        from cxr_distill.screen.session import load_model
-
-        released["files"] = {file.name: file_sha256(file) for file in sorted(folder.glob("*.onnx"))}
-        released["facts"] = asdict(load_model(folder / "cxr-distill.onnx").facts)
-    return released
 
 
 def renamed(values: Any) -> Any:
