@@ -62,7 +62,7 @@ def _pooled(scored: Sequence[Scored]) -> pd.DataFrame:
 
 
 def shortcuts(table: pd.DataFrame, models: Mapping[str, Sequence[Network]], draws: Resampling) -> Figures:
-    """How well test films are told apart without a pixel, and by `models` among films of similar width and height."""
+    """AUROC on test without a pixel, and of `models` among films of similar width and height."""
     test, (any_network, *_) = table[table["split"] == "test"], models["teacher"]
     without = {name: replace(any_network.on("test"), probabilities=test[name].to_numpy(float)) for name in WITHOUT}
     within = auroc_within(strata_of(without["geometry"].probabilities, strata=STRATA))

@@ -29,7 +29,7 @@ History = list[dict[str, float]]
 
 
 def fit(task: Task, data: TrainingData, settings: FitSettings) -> History:
-    """Train `task.net` in place, keep the weights that its schedule's `keep` says, return the history.
+    """Train `task.net` in place, keep the weights of the last or of the best epoch, return the history.
 
     On one kind of processor the result is a function of the arguments alone, also where the run goes on from an epoch
     that a killed one left in the folder `settings.resume`. Raises CxrError if the loss diverges, if a file cannot be
@@ -44,7 +44,7 @@ def fit(task: Task, data: TrainingData, settings: FitSettings) -> History:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     task.net.to(memory_format=torch.channels_last)
     films = ViewData(data, settings, task.schedule)
-    history = _History(seed=task.schedule.seed, best=getattr(task.schedule, "keep", "last") == "best")
+    history = _History(seed=task.schedule.seed, best=task.keeps_best)
     callbacks: list[Callback] = [history, TQDMProgressBar(refresh_rate=10)]
     if settings.balance.batchnorm == "images":
         callbacks.insert(0, _BatchNormOfWholeImages(films))

@@ -29,6 +29,7 @@ class Task(LightningModule):
         self.net = net
         self.schedule = schedule
         self.settings: list[Params] = [schedule]
+        self.keeps_best = False  # the weights of the epoch with the least validation loss, not of the last
         self._training: list[Tensor] = []
 
     def losses(self, batch: Batch, answers: Tensor) -> dict[str, Tensor]:
@@ -75,6 +76,7 @@ class ClassificationTask(Task):
     def __init__(self, net: nn.Module, params: FitParams) -> None:
         super().__init__(net, params)
         self.params = params
+        self.keeps_best = params.keep == "best"
         self._validation: list[tuple[Tensor, Tensor]] = []
 
     def validation_step(self, batch: Batch, _: int) -> None:
