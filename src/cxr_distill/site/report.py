@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cxr_distill.base.templates import render
+from cxr_distill.base.templates import interval, render
 from cxr_distill.screen.site_file import SiteFile
 from cxr_distill.site.labels import printable
 from cxr_distill.site.measure import FEW, Figure
@@ -70,4 +70,4 @@ def _lead(each: Mapping[str, Any]) -> str:
 
 
 def _words(figure: Figure | None) -> str:
-    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]" if figure else "(too few patients)"
+    return interval(figure) if figure else "(too few patients)"
