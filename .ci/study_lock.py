@@ -85,7 +85,7 @@ def check_study(base: str, pipeline: Stages, summary: list[str]) -> None:
         raise Refused("the study is older than its code or params; run `make study` and commit its results")
     new = written(study, lock_at(base, "study/dvc.lock"))
     again = run_again(STUDY, light(STUDY, {stage: study[stage] for stage in new}))
-    if changed := git("diff", "--name-only", "--", "study").splitlines():
+    if again and (changed := git("diff", "--name-only", "--", "study").splitlines()):
         raise Refused(f"running {listed(again)} of the study again does not give what was committed: {listed(changed)}")
     if new := [stage for stage in new if stage not in again]:
         raise NotChecked(

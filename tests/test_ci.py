@@ -227,7 +227,7 @@ def test_without_a_cache_a_new_sentence_is_made_again_and_believed_and_a_forged_
     run(clone, "dvc", "repro", "-s", "report")
     status, summary, _ = proposed()
     assert status == 0 and "Run again, because they are made of committed files alone: report." in summary
-    forge(clone, "reports/comparison.md", rb"What networks read", b"What nobody reads")
+    forge(clone, "reports/comparison.md", rb"What networks read", b"That networks read")
     status, summary, _ = proposed()
     assert status == 1 and "running report again does not give what was committed: reports/comparison.md" in summary
 
