@@ -308,6 +308,7 @@ def test_another_input_makes_the_cells_stale_that_are_made_from_it(jobs: dict[st
     assert stale(replace(inputs, labelled={0.5: ~LABELLED})) == few_labels | {"labels_50_baseline_0"}
 
 
+@pytest.mark.slow
 def test_other_code_versions_or_processors_make_a_cell_stale(
     jobs: dict[str, Job], inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -466,6 +467,7 @@ def test_a_site_has_whole_patients_of_high_numbers_and_a_smaller_one_is_part_of_
         site_rows(index, 80, most=400)
 
 
+@pytest.mark.slow
 def test_a_film_without_a_label_does_not_reach_a_student_baseline_and_its_label_reaches_nobody(
     jobs: dict[str, Job],
 ) -> None:

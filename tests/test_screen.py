@@ -358,6 +358,7 @@ def test_what_stops_the_command_is_said_in_one_line(
     assert stop.value.code == cli.CANNOT_RUN
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_are_screened_while_one_waits(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -340,6 +340,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_edited_sentence_is_in_the_report_after_seconds_in_a_clone_without_any_cache(clone: Path) -> None:
     assert "Stage 'report' didn't change" in run(clone / "study", "dvc", "repro", "-s", "--dry", "report")
     template = clone / "study/report/templates/study.j2"
