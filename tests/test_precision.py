@@ -26,14 +26,21 @@ from cxr_distill.training.sampling import balanced_order
 from cxr_distill.training.task import CrossEntropyTask
 
 
-@pytest.mark.parametrize(("amx", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+@pytest.mark.parametrize(
+    ("units", "expected", "named"),
+    [
+        (["amx_bf16", "avx512_bf16"], "bf16-mixed", " AMX,"),
+        (["avx512_bf16"], "bf16-mixed", " BF16,"),
+        (["avx512_f"], "32-true", ","),
+    ],
+)
 def test_auto_is_bf16_only_where_there_are_units_for_it(
-    monkeypatch: pytest.MonkeyPatch, amx: bool, expected: str
+    monkeypatch: pytest.MonkeyPatch, units: list[str], expected: str, named: str
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(units, True))
     assert precision.resolved("auto") == expected
     assert precision.resolved("32-true") == "32-true" and precision.resolved("bf16-mixed") == "bf16-mixed"
-    assert ("AMX" in precision.processor()) == amx
+    assert f"{torch.backends.cpu.get_cpu_capability()}{named}" in precision.processor()
 
 
 def test_training_says_its_precision_once_and_the_weights_remember_it(capfd, tmp_path) -> None:

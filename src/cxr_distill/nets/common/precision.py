@@ -16,6 +16,8 @@ from cxr_distill.nets.common.params import TrainerParams
 
 AUTO, MIXED, FP32, FP16 = "auto", "bf16-mixed", "32-true", "16-mixed"
 CPU = torch.device("cpu")
+BF16_UNITS = {"amx_bf16": "AMX", "avx512_bf16": "BF16"}
+"""Units of a CPU that compute in bf16, as PyTorch and as we name them, the faster first."""
 
 
 def device_of(trainer: TrainerParams) -> torch.device:
@@ -56,7 +58,7 @@ def processor(device: torch.device = CPU) -> str:
     """The kind of processor that decides how sums are rounded, e.g. `x86_64 AVX512 AMX, 2 threads`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name()
-    units = [torch.backends.cpu.get_cpu_capability(), *(["AMX"] if _has_bf16_units(CPU) else [])]
+    units = [torch.backends.cpu.get_cpu_capability(), *_bf16_units()[:1]]
     threads = torch.get_num_threads()
     return f"{platform.machine()} {' '.join(units)}, {threads} thread{'s' if threads > 1 else ''}"
 
@@ -81,4 +83,9 @@ def _has_bf16_units(device: torch.device) -> bool:
     # Without such units bf16 is emulated, and slower than fp32.
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return device.type == "cpu" and bool(_bf16_units())
+
+
+def _bf16_units() -> list[str]:
+    found = torch.cpu.get_capabilities()
+    return [name for unit, name in BF16_UNITS.items() if found.get(unit)]
