@@ -40,7 +40,7 @@ def main() -> None:
     init = {"random": random, "release": release}[params.init]
     net = init.begin(params, classes=count_classes(data.train.labels))
     trained |= init.named()
-    if targets.validation_auroc is not None:  # the student has learned already
+    if params.init == "release":  # a student that has learned already asks how good its teachers are
         device = device_of(settings.trainer)
         distill, reason = without_a_weaker_teacher(distill, targets.validation_auroc, net, data.val, device=device)
         trained |= reason
@@ -48,7 +48,7 @@ def main() -> None:
     run_name = name or "distilled"
     more = {"view_count": views, "resume": resuming.start(run_name)}
     history = fit(task, data, settings.model_copy(update=more))
-    weights = Path(f"models/sets/{name}.safetensors" if name else "models/distilled.safetensors")
+    weights = Path(f"models/{run_name}.safetensors")
     write_weights(task.net, weights, trained=trained)
     write_rows(Path(f"plots/history/{run_name}.csv"), HISTORY, history)
     resuming.finish(run_name, weights)

@@ -1,6 +1,7 @@
 """Evaluate one model: `python -m stages.evaluate NAME` writes its predictions, metrics and example images."""
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 from cxr_distill.base.errors import CxrError
@@ -20,20 +21,18 @@ def main() -> None:
     params = load_params("evaluate", EvaluateParams)
     student, teacher = load_params("student", StudentParams), load_params("teacher", TeacherParams)
     trainer = load_params("trainer", TrainerParams)
-    folder = Path("models") if name in ("teacher", "baseline", "distilled") else Path("models/sets")
-    weights = folder / f"{name}.safetensors"
 
     import pandas as pd
 
-    from cxr_distill.base.files import file_sha256, write_bytes, write_json, write_table
+    from cxr_distill.base.files import write_bytes, write_json, write_table
     from cxr_distill.base.labels import class_names
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
     from cxr_distill.evaluation.bootstrap import rounded
     from cxr_distill.evaluation.examples import example_picture
     from cxr_distill.evaluation.metrics import score, shown
-    from cxr_distill.evaluation.predict import predict
-    from cxr_distill.evaluation.predictions import predictions_table, scored_split
+    from cxr_distill.evaluation.predict import mean_prediction, predict
+    from cxr_distill.evaluation.predictions import Predicted, predictions_table, scored_split
     from cxr_distill.nets.common.layers import count_parameters, read_trained
     from cxr_distill.nets.common.precision import device_of
     from cxr_distill.nets.student.network import load_student
@@ -41,16 +40,21 @@ def main() -> None:
 
     device = device_of(trainer)
     index = read_index(Path("data/index.csv"))
-    classes, sees = len(class_names(index["subtype"])), teacher.sees if name == "teacher" else "film"
+    classes = len(class_names(index["subtype"]))
     if name == "teacher":
-        net = load_teacher(teacher, weights, classes=classes)
+        files = {str(sees): Path(f"models/teachers/{sees}.safetensors") for sees in teacher.sees}
+        nets = {sees: load_teacher(teacher, file, classes=classes) for sees, file in files.items()}
     else:
-        net = load_student(student, weights, classes=classes)
-    films = {split: read_tensors(Path(f"data/{sees}/{split}.safetensors"))[0] for split in ("val", "test")}
-    predicted = {
-        split: predict(net, each["images"], each["labels"], each.get("boxes"), seed=params.seed, device=device)
-        for split, each in films.items()
-    }
+        files = {"film": Path(f"models/{name}.safetensors")}
+        nets = {"film": load_student(student, files["film"], classes=classes)}
+
+    def predicted_by(sees: str, split: str) -> Predicted:
+        seen, _ = read_tensors(Path(f"data/{sees}/{split}.safetensors"))
+        net, boxes = nets[sees], seen.get("boxes")
+        return predict(net, seen["images"], seen["labels"], boxes, seed=params.seed, device=device)
+
+    predicted = {split: mean_prediction([predicted_by(sees, split) for sees in nets]) for split in ("val", "test")}
+    films = {split: read_tensors(Path(f"data/{next(iter(nets))}/{split}.safetensors"))[0] for split in predicted}
     tables = [
         predictions_table(index, split=split, labels=films[split]["labels"], logits=each.logits)
         for split, each in predicted.items()
@@ -64,10 +68,12 @@ def main() -> None:
         sensitivity_target=params.sensitivity_target,
     )
     network = {
-        "parameters": count_parameters(net),
-        "megabytes": rounded(weights.stat().st_size / 1e6),
-        "weights_sha256": file_sha256(weights),  # by which reports name the file that they are about
-        "trained": read_trained(weights),
+        "parameters": sum(map(count_parameters, nets.values())),
+        "megabytes": rounded(sum(file.stat().st_size for file in files.values()) / 1e6),
+        # By which reports name the files that they are about.
+        "weights_sha256": sha256(b"".join(file.read_bytes() for file in files.values())).hexdigest(),
+        "trained": read_trained(next(iter(files.values()))),
+        "sees": [*nets],
     }
     title = f"{name}: test images by outcome"
     picture = example_picture(films["test"]["images"], scored_split(predictions, "test"), title=title)

@@ -17,7 +17,7 @@ from cxr_distill.evaluation.predictions import COLUMNS, scored_split
 from cxr_distill.evaluation.scores import threshold_for_sensitivity
 
 REPORT = ("reports/comparison.md", "reports/comparison.png", "release/MODEL_CARD.md")
-FILES = {path: f"models/{path}.safetensors" for path in ("teacher", "baseline", "distilled", "sets/blog_best")}
+FILES = {name: f"models/{name}.safetensors" for name in ("baseline", "distilled", "blog_best")}
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_new_metric_re_runs_evaluation_and_no_training(repo: Path) -> None:
     module = repo / "src/cxr_distill/evaluation/metrics.py"
     module.write_text(module.read_text().replace('"n": len(labels),', '"n": len(labels), "more": 1,'))
     sets = yaml.safe_load((repo / "params.yaml").read_text())["param_sets"]
-    models = [f"evaluate@{name}" for name in ("teacher", "baseline", "distilled")] + [f"evaluate_set@{n}" for n in sets]
+    models = ["evaluate_teacher", "evaluate@baseline", "evaluate@distilled", *(f"evaluate_set@{name}" for name in sets)]
     assert sorted(ran(run(repo, "dvc", "repro", "--dry"))) == sorted([*models, "compare", "release"])
     assert ran(run(repo, "dvc", "repro", "evaluate@distilled")) == ["evaluate@distilled"]
     assert json.loads((repo / "evaluation/distilled.json").read_text())["test"]["more"] == 1

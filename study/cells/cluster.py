@@ -7,7 +7,7 @@ input files itself, by path, once; it sends back logits, at most two megabytes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,7 +34,7 @@ from study.cells.network import Rows, Tensors, train_baseline
 from study.cells.site import train_at_site
 from study.cells.store import read_cell, write_cell
 from study.cells.teacher import label_whole_images, train_teacher
-from study.plan.matrix import SOFT_TARGETS
+from study.plan.matrix import ANSWERS
 from study.plan.settings import Job, Setting, TeacherSetting, WholeSetting
 from study.plan.site import SiteRows, SiteSetting
 
@@ -62,13 +62,14 @@ def input_of(path: Path) -> Input:
 class Inputs:
     """What cells are made from.
 
-    images: film or lungs -> split -> file. soft_targets, weights: of the main pipeline's teacher. labelled: share of
-    the patients -> rows (N,) of the training films that then have a label. site: number of films -> whose they are.
+    images: film or lungs -> split -> file. answers, weights: of the main pipeline's teachers, by what they see.
+    labelled: share of the patients -> rows (N,) of the training films that then have a label. site: number of films ->
+    whose they are.
     """
 
     images: Mapping[str, Mapping[str, Input]]
-    soft_targets: Input
-    weights: Input
+    answers: Mapping[str, Input]
+    weights: Mapping[str, Input]
     labelled: Mapping[float, Rows]
     site: Mapping[int, SiteRows]
 
@@ -76,25 +77,24 @@ class Inputs:
         """What a cell depends on, by name, but for another cell."""
         setting = job.setting
         if isinstance(setting, WholeSetting):
-            return {"train": self.images[setting.teacher.sees]["train"].sha256, "weights": self.weights.sha256}
+            seen = {split: file.sha256 for split, file in self.images[setting.sees].items()}
+            return {**seen, "weights": self.weights[setting.sees].sha256}
         if isinstance(setting, SiteSetting):
             rows = sha256(b"".join(each.tobytes() for each in vars(self.site[setting.films]).values())).hexdigest()
             return {**{split: self.images["film"][split].sha256 for split in ("train", "val")}, "rows": rows}
-        sees = setting.teacher.sees if isinstance(setting, TeacherSetting) else "film"
+        sees = setting.sees if isinstance(setting, TeacherSetting) else "film"
         hashes = {split: file.sha256 for split, file in self.images[sees].items()}
         if setting.labelled < 1:
             hashes["labelled"] = sha256(self.labelled[setting.labelled].tobytes()).hexdigest()
-        if job.source == SOFT_TARGETS:
-            hashes[SOFT_TARGETS] = self.soft_targets.sha256
-        return hashes
+        return hashes | {name: self.answers[sees].sha256 for name, sees in _answers(job)}
 
 
 def keys_of(jobs: Mapping[str, Job], inputs: Inputs, where: Environment) -> dict[str, str]:
-    """The key of every cell by name; that of a student covers the key of the cell that teaches it."""
+    """The key of every cell by name; that of a student covers the keys of the cells that teach it."""
     keys: dict[str, str] = {}
-    for name, job in sorted(jobs.items(), key=lambda each: each[1].source in jobs):  # teachers first
-        teacher = _teacher_of(job, keys)
-        keys[name] = cell_key(job.setting, {**inputs.of(job), **({"teacher": teacher} if teacher else {})}, where)
+    for name, job in sorted(jobs.items(), key=lambda each: len(each[1].sources)):  # teachers first
+        teachers = {f"teacher {source}": keys[source] for source in _teachers(job)}
+        keys[name] = cell_key(job.setting, {**inputs.of(job), **teachers}, where)
     return keys
 
 
@@ -193,41 +193,41 @@ def _train(
 ) -> dict[str, Tensors]:
     """The results of the cells that are not `known`, by key, the longest trained first; each is kept as it comes.
 
-    A student starts once its teacher is known, with the teacher's logits in its task: the death of the worker that
-    trained the teacher loses nothing.
+    A student starts once its teachers are known, with their logits in its task: the death of the worker that trained a
+    teacher loses nothing.
     """
     lacking = {key: name for name, key in keys.items() if key not in known}
     results = dict(known)
     failed: dict[str, str] = {}
-    waiting: dict[str, list[str]] = {}
+    waiting = sorted(lacking.values(), key=lambda each: -cost(jobs[each].setting))
     running, names = as_completed(loop=client.loop), {}
     logits: dict[str, Future[Tensors]] = {}
 
-    def start(name: str) -> None:
-        teacher = _teacher_of(jobs[name], keys)
-        if teacher and teacher not in logits:
-            logits[teacher] = client.submit(dict, results[teacher], priority=1e9, pure=False)
-        more = {"key": f"cell-{keys[name]}", "priority": cost(jobs[name].setting)}
-        future = client.submit(train_cell, jobs[name], inputs, where, logits.get(teacher or ""), **more)
-        names[future] = name
-        running.add(future)
+    def start_what_can() -> None:
+        for name in list(waiting):
+            teachers = [keys[source] for source in _teachers(jobs[name])]
+            if not all(teacher in results for teacher in teachers):
+                continue
+            waiting.remove(name)
+            for teacher in teachers:
+                if teacher not in logits:
+                    logits[teacher] = client.submit(dict, results[teacher], priority=1e9, pure=False)
+            more = {"key": f"cell-{keys[name]}", "priority": cost(jobs[name].setting)}
+            taught_by = [logits[teacher] for teacher in teachers]
+            future = client.submit(train_cell, jobs[name], inputs, where, taught_by, **more)
+            names[future] = name
+            running.add(future)
 
-    for name in sorted(lacking.values(), key=lambda each: -cost(jobs[each].setting)):
-        teacher = _teacher_of(jobs[name], keys)
-        if teacher in lacking:
-            waiting.setdefault(teacher, []).append(name)
-        else:
-            start(name)
+    start_what_can()
     with tqdm(total=len(lacking), desc="cells", unit="cell") as bar:
         for future in running:
             name = names[future]
-            students = waiting.pop(keys[name], [])
             if future.status == "finished":
                 results[keys[name]] = future.result()
                 write_cell(store, keys[name], results[keys[name]])
-                for student in students:
-                    start(student)
+                start_what_can()
             else:
+                students = [each for each in waiting if name in jobs[each].sources]
                 untaught = f" (no teacher for {', '.join(sorted(students))})" if students else ""
                 failed[name] = f"{_reason(future)}{untaught}"
             future.release()
@@ -238,9 +238,14 @@ def _train(
     return results
 
 
-def _teacher_of(job: Job, keys: Mapping[str, str]) -> str | None:
-    """The key of the cell that teaches this one, if one does."""
-    return keys.get(job.source) if job.source else None
+def _answers(job: Job) -> list[tuple[str, str]]:
+    """The sources that are teachers of the main pipeline, with what they see."""
+    return [(source, source.removeprefix(ANSWERS)) for source in job.sources if source.startswith(ANSWERS)]
+
+
+def _teachers(job: Job) -> list[str]:
+    """The sources that are cells."""
+    return [source for source in job.sources if not source.startswith(ANSWERS)]
 
 
 def _reason(future: Future[Any]) -> str:
@@ -266,8 +271,8 @@ def cost(setting: Setting) -> float:
     return setting.student.epochs * films * sum(setting.student.channels) / setting.pool**2
 
 
-def train_cell(job: Job, inputs: Inputs, where: Environment, teacher: Tensors | None = None) -> Tensors:
-    """The result of one cell, made in this process on one thread; `teacher`: the result of the cell that teaches it.
+def train_cell(job: Job, inputs: Inputs, where: Environment, teachers: Sequence[Tensors] = ()) -> Tensors:
+    """The result of one cell, made in this process on one thread; `teachers`: the results of the cells that teach it.
 
     Raises CxrError if code, versions or kind of processor are not `where`, or if a file is not that of `inputs`.
     """
@@ -276,20 +281,21 @@ def train_cell(job: Job, inputs: Inputs, where: Environment, teacher: Tensors | 
     setting, bars = job.setting, StringIO()  # progress bars of trainings side by side are of use to nobody
     with one_thread(), redirect_stdout(bars), redirect_stderr(bars):
         if isinstance(setting, WholeSetting):
-            _check(inputs.weights)
-            train = inputs.images[setting.teacher.sees]["train"]
-            return label_whole_images(setting, inputs.weights.path, _images(train).pixels)
+            _check(weights := inputs.weights[setting.sees])
+            seen = {split: _images(file) for split, file in inputs.images[setting.sees].items()}
+            return label_whole_images(setting, weights.path, seen)
         if isinstance(setting, SiteSetting):
             films = {split: _images(inputs.images["film"][split]) for split in ("train", "val")}
-            return train_at_site(setting, films, inputs.site[setting.films], teacher)
-        sees = setting.teacher.sees if isinstance(setting, TeacherSetting) else "film"
+            return train_at_site(setting, films, inputs.site[setting.films], *teachers)
+        sees = setting.sees if isinstance(setting, TeacherSetting) else "film"
         images = {split: _images(file) for split, file in inputs.images[sees].items()}
         labelled = inputs.labelled[setting.labelled] if setting.labelled < 1 else None
         if isinstance(setting, TeacherSetting):
             return train_teacher(setting, images, labelled)
-        if job.source is None:
+        if not job.sources:
             return train_baseline(setting, images, labelled)
-        return train_distilled(setting, images, teacher or {"views": _logits(inputs.soft_targets)}, labelled)
+        answers = [{"views": _logits(inputs.answers[sees])} for _, sees in _answers(job)]
+        return train_distilled(setting, images, [*answers, *teachers], labelled)
 
 
 @lru_cache(maxsize=2 * len(SPLITS))  # films and lungs
@@ -298,10 +304,10 @@ def _images(file: Input) -> Images:
     return read_images(file.path)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _logits(file: Input) -> NDArray[Any]:
     _check(file)
-    return read_tensors(file.path)[0]["logits"]
+    return read_tensors(file.path)[0]["views"]
 
 
 def _check(file: Input) -> None:

@@ -22,7 +22,7 @@ WEIGHT = "weight:"
 
 
 def train_at_site(
-    setting: SiteSetting, films: Mapping[str, Images], rows: SiteRows, release: Tensors | None
+    setting: SiteSetting, films: Mapping[str, Images], rows: SiteRows, release: Tensors | None = None
 ) -> Tensors:
     """Log-odds of pneumonia of the site's films that no student has, `held_out` (see `network.framed`).
 

@@ -49,11 +49,14 @@ def train_teacher(setting: TeacherSetting, images: Splits, labelled: Rows | None
     return {**scores, "eval": whole, "views": views}
 
 
-def label_whole_images(setting: WholeSetting, weights: Path, images: NDArray[np.uint8]) -> Tensors:
-    """The logits of `by_mode` by the teacher in the file `weights`. Raises CxrError if it cannot be loaded."""
+def label_whole_images(setting: WholeSetting, weights: Path, images: Splits) -> Tensors:
+    """The scores of the teacher in the file `weights`, and its logits of `by_mode` for whole training images.
+
+    images: what it sees. Raises CxrError if it cannot be loaded.
+    """
     teacher = load_teacher(setting.teacher, weights)
-    precision = resolved(setting.trainer.precision)
-    return by_mode(teacher, images, batch_size=setting.teacher.batch_size, precision=precision)
+    scores, precision = score(teacher, images, frame_seed=setting.frame_seed), resolved(setting.trainer.precision)
+    return scores | by_mode(teacher, images["train"].pixels, batch_size=setting.teacher.batch_size, precision=precision)
 
 
 def by_mode(teacher: nn.Module, images: NDArray[np.uint8], *, batch_size: int, precision: str = FP32) -> Tensors:

@@ -7,7 +7,6 @@ import stages  # noqa: F401  # by which cxr_distill is found
 from cxr_distill.base.params import parse
 from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.nets.student.params import StudentParams
-from cxr_distill.nets.teacher.params import TeacherParams
 from stages.params import load_params, read_section
 from stages.running import run
 
@@ -18,7 +17,7 @@ EXAMPLES = 2  # test images per outcome in a picture
 
 
 def main() -> None:
-    teacher, student = load_params("teacher", TeacherParams), load_params("student", StudentParams)
+    student = load_params("student", StudentParams)
     seed, synthetic = load_params("evaluate", EvaluateParams).seed, read_section("data.source") == "phantom"
     at_hand, entries = os.environ.get("CXR_ORIGINALS"), read_section("students", path=STUDY / "params.yaml")
     students = {
@@ -38,7 +37,6 @@ def main() -> None:
     from cxr_distill.nets.common.activation import activation_maps, enlarged
     from cxr_distill.nets.common.logits import predict_logits
     from cxr_distill.nets.student.network import load_student
-    from cxr_distill.nets.teacher.network import load_teacher
     from study.checks.originals import films_of, originals_and_copies, originals_table
     from study.checks.pictures import films_picture
     from study.checks.shortcuts import shortcut_table
@@ -53,8 +51,7 @@ def main() -> None:
     write_table(FOLDER / "shortcuts.csv", shortcut_table(index, geometry, films), digits=9)
     write_table(FOLDER / "sizes.csv", size_table(students, size=images.shape[-1]), digits=4)
 
-    nets = {"teacher": load_teacher(teacher, Path("models/teacher.safetensors"))} if teacher.sees == "film" else {}
-    nets |= {name: load_student(student, Path(f"models/{name}.safetensors")) for name in ("baseline", "distilled")}
+    nets = {name: load_student(student, Path(f"models/{name}.safetensors")) for name in ("baseline", "distilled")}
     both = originals_and_copies(originals, index, {split: each["images"] for split, each in films.items()})
     write_table(FOLDER / "originals.csv", originals_table(originals, both, nets), digits=9)
 

@@ -43,16 +43,17 @@ def jobs_of(cells: Cells, study: Study, base: Base) -> dict[str, Job]:
 
 def _job_of(cell: Cell, study: Study, base: Base) -> Job:
     if isinstance(cell, Student):
-        return Job(_student(cell, study, base), cell.source)
+        return Job(_student(cell, study, base), cell.sources)
     if isinstance(cell, SiteStudent):
-        return Job(_at_site(cell, study, base), SITE_RELEASE if cell.init == "release" else None)
+        return Job(_at_site(cell, study, base), (SITE_RELEASE,) if cell.init == "release" else ())
     fit = _fit(base)
     if isinstance(cell, Teacher):
         epochs = round(base.teacher.epochs * min(1 / cell.share, LONGEST))
-        teacher = base.teacher.model_copy(update={"sees": cell.sees, "epochs": epochs})
+        teacher = base.teacher.model_copy(update={"sees": [cell.sees], "epochs": epochs})
         more: dict[str, Any] = {"views": base.view_count, "labelled": cell.share, "frame_seed": base.frame_seed}
-        return Job(TeacherSetting(teacher=teacher, fit=fit, **more))
-    return Job(WholeSetting(teacher=base.teacher, trainer=fit.trainer))
+        return Job(TeacherSetting(teacher=teacher, sees=cell.sees, fit=fit, **more))
+    teacher = base.teacher.model_copy(update={"sees": [cell.sees]})
+    return Job(WholeSetting(teacher=teacher, sees=cell.sees, trainer=fit.trainer, frame_seed=base.frame_seed))
 
 
 def _fit(base: Base, **changes: Any) -> FitSettings:
@@ -104,7 +105,7 @@ def _student(cell: Student, study: Study, base: Base) -> StudentSetting:
         classes=blog.classes if blog else 3,
         pool=blog.pool if blog else 1,
         distill=cell.distill,
-        targets=cell.targets if cell.source else None,
+        targets=cell.targets if cell.sources else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,31 +11,28 @@ from cxr_distill.distill.params import DistillParams
 from cxr_distill.nets.student.params import StudentParams
 from study.plan.params import FILE, BlogParams, Study
 
-BASELINE, DISTILLED = "baseline", "distilled"
+BASELINE, BOTH = "baseline", "both"
 PIPELINE = ("baseline", "distilled")
 """Students of group `size` that the main pipeline trains: the one of params.yaml at its seed."""
 SITE_RELEASE = "site_release"
 """The release of group `site`, whose weights are the first ones of students there."""
-SOFT_TARGETS = "soft_targets"
-"""The teacher of the main pipeline, by its logits for views."""
-WHOLE = "teacher_whole"
-"""The same teacher, by its logits for whole images."""
+ANSWERS = "answers_"
+"""With what it sees, a teacher of the main pipeline, by its logits for views."""
 
 Mode = Literal["eval", "train"]
-MODES: tuple[Mode, ...] = ("eval", "train")
 """Whether the teacher's BatchNorm uses its own statistics, or those of each batch, as where nobody called `eval()`."""
-
 Sees = Literal["film", "lungs"]
-"""What a teacher sees."""
+TEACHERS: Mapping[str, tuple[Sees, ...]] = {"film": ("film",), "lungs": ("lungs",), BOTH: ("film", "lungs")}
+"""Who teaches -> what the teachers see, the mean of whose probabilities it is."""
 
 
 @dataclass(frozen=True)
 class Student:
     """A student: its name in `students`, its seed, and what it changes in params.yaml for the question `group`.
 
-    how: baseline, or its teacher in a word. source: SOFT_TARGETS, or the name of the teacher cell whose `targets` it
-    learns from: logits of views, or of whole images in one of MODES. share: of the training patients that have a label.
-    blog: its recipe, at `learning_rate`.
+    how: baseline, or who teaches; for the blog the learning rate and what it changes. sources: ANSWERS of the main
+    pipeline, or names of the teacher cells whose `targets` it learns from: logits of views, or of whole images in a
+    mode. share: of the training patients that have a label. blog: its recipe, at `learning_rate`.
     """
 
     group: Literal["size", "labels", "augmentation", "blog"]
@@ -43,7 +40,7 @@ class Student:
     how: str
     seed: int
     distill: DistillParams | None = None
-    source: str | None = None
+    sources: tuple[str, ...] = ()
     targets: Literal["views"] | Mode = "views"
     share: float = 1.0
     views: bool = True
@@ -61,7 +58,9 @@ class Teacher:
 
 @dataclass(frozen=True)
 class WholeImages:
-    """The main pipeline's teacher on whole training images."""
+    """A teacher of the main pipeline on whole training images."""
+
+    sees: Sees
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,16 @@ Cells = Mapping[str, Cell]
 
 @dataclass(frozen=True)
 class Main:
-    """What params.yaml says of the main pipeline's networks; `sees`: its teacher."""
+    """What params.yaml says of the main pipeline's networks; `sees`: its teachers."""
 
     student: StudentParams
-    sees: Sees
+    sees: Sequence[Sees]
     distill: DistillParams
+
+    @property
+    def teacher(self) -> str:
+        """Which of TEACHERS they are."""
+        return BOTH if len(self.sees) > 1 else self.sees[0]
 
 
 def main_student(study: Study, main: Main) -> str:
@@ -103,66 +107,75 @@ def cells_of(study: Study, main: Main) -> Cells:
 
     Raises CxrError if a question lacks the networks that its answer is compared with.
     """
-    _check_comparisons(study, main)
-    parts = (_size, _labels, _augmentation, _site, _blog)
-    return {WHOLE: WholeImages(), **{name: cell for part in parts for name, cell in part(study, main).items()}}
+    for student in {study.labels.student, study.augmentation.student} - {*study.size, main_student(study, main)}:
+        raise CxrError(f"{FILE}: size needs {student}, to compare others with")
+    low, high = study.blog.learning_rates
+    if low >= high:
+        raise CxrError(f"{FILE}: blog.learning_rates: the lower one comes first")
+    parts = (_teachers, _size, _labels, _augmentation, _site, _blog)
+    return {name: cell for part in parts for name, cell in part(study, main)}
 
 
-def _seeds(count: int, main: Main) -> range:
-    return range(main.student.seed, main.student.seed + count)
+def _seeds(study: Study, main: Main) -> range:
+    return range(main.student.seed, main.student.seed + study.seeds)
 
 
-def _size(study: Study, main: Main) -> dict[str, Cell]:
-    own, (first,) = main_student(study, main), _seeds(1, main)
-    cells: dict[str, Cell] = {}
-    for student, asked in study.size.items():
-        for seed in _seeds(asked.seeds, main):
-            in_pipeline = student == own and seed == first
-            name = "baseline" if in_pipeline else f"size_{student}_baseline_{seed}"
-            cells[name] = Student("size", student, BASELINE, seed)
-            for sees in asked.teachers:
-                name = "distilled" if in_pipeline and sees == main.sees else f"size_{student}_{sees}_{seed}"
-                source = SOFT_TARGETS if sees == main.sees else f"teacher_{sees}"
-                cells[name] = Student("size", student, sees, seed, main.distill, source)
-    wanted = {sees for asked in study.size.values() for sees in asked.teachers}
-    others = {f"teacher_{sees}": Teacher(sees) for sees in sorted(wanted - {main.sees})}
-    return {**cells, **others}
+def _percent(share: float) -> str:
+    return f"{100 * share:g}"
 
 
-def _labels(study: Study, main: Main) -> dict[str, Cell]:
-    student, no_labels = study.labels.student, main.distill.model_copy(update={"alpha": 1.0})
-    cells: dict[str, Cell] = {}
+def _teachers(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
+    for sees in TEACHERS[BOTH]:
+        if sees in main.sees:
+            yield f"whole_{sees}", WholeImages(sees)
+        else:
+            yield f"teacher_{sees}", Teacher(sees)
     for share in study.labels.shares:
-        percent = f"{100 * share:g}"
-        teacher = f"teacher_labels_{percent}"
-        cells[teacher] = Teacher(main.sees, share)
-        for seed in _seeds(study.labels.seeds, main):
-            cells[f"labels_{percent}_baseline_{seed}"] = Student("labels", student, BASELINE, seed, share=share)
-            cells[f"labels_{percent}_distilled_{seed}"] = Student(
-                "labels", student, DISTILLED, seed, no_labels, teacher, share=share
-            )
-    return cells
+        for sees in main.sees:
+            yield f"teacher_{sees}_{_percent(share)}", Teacher(sees, share)
 
 
-def _augmentation(study: Study, main: Main) -> dict[str, Cell]:
-    student = study.augmentation.student
-    cells: dict[str, Cell] = {}
-    for seed in _seeds(study.augmentation.seeds, main):
-        cells[f"not_augmented_baseline_{seed}"] = Student("augmentation", student, BASELINE, seed, views=False)
-        cells[f"not_augmented_distilled_{seed}"] = Student(
-            "augmentation", student, DISTILLED, seed, main.distill, WHOLE, "eval", views=False
-        )
-    return cells
+def _size(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
+    own = main_student(study, main)
+    for student in dict.fromkeys((own, *study.size)):
+        for seed in _seeds(study, main):
+            in_pipeline = student == own and seed == main.student.seed
+            name = "baseline" if in_pipeline else f"{student}_baseline_{seed}"
+            yield name, Student("size", student, BASELINE, seed)
+            for who in TEACHERS if student == own else (main.teacher,):
+                sources = tuple(f"{ANSWERS if sees in main.sees else 'teacher_'}{sees}" for sees in TEACHERS[who])
+                name = "distilled" if in_pipeline and who == main.teacher else f"{student}_{who}_{seed}"
+                yield name, Student("size", student, who, seed, main.distill, sources)
 
 
-def _site(study: Study, main: Main) -> dict[str, Cell]:
-    cells: dict[str, Cell] = {SITE_RELEASE: SiteStudent(0, "random", main.student.seed)}
+def _labels(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
+    student, no_labels = study.labels.student, main.distill.model_copy(update={"alpha": 1.0})
+    for share in study.labels.shares:
+        percent = _percent(share)
+        sources = tuple(f"teacher_{sees}_{percent}" for sees in main.sees)
+        for seed in _seeds(study, main):
+            alone = Student("labels", student, BASELINE, seed, share=share)
+            taught = Student("labels", student, main.teacher, seed, no_labels, sources, share=share)
+            yield f"labels_{percent}_baseline_{seed}", alone
+            yield f"labels_{percent}_{main.teacher}_{seed}", taught
+
+
+def _augmentation(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
+    student, sources = study.augmentation.student, tuple(f"whole_{sees}" for sees in main.sees)
+    for seed in _seeds(study, main):
+        alone = Student("augmentation", student, BASELINE, seed, views=False)
+        taught = Student("augmentation", student, main.teacher, seed, main.distill, sources, "eval", views=False)
+        yield f"not_augmented_baseline_{seed}", alone
+        yield f"not_augmented_{main.teacher}_{seed}", taught
+
+
+def _site(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
+    yield SITE_RELEASE, SiteStudent(0, "random", main.student.seed)
     inits: tuple[Literal["random", "release"], ...] = ("random", "release")
     for films in study.site.films:
         for init in inits:
-            for seed in _seeds(study.site.seeds, main):
-                cells[site_cell(films, init, seed)] = SiteStudent(films, init, seed)
-    return cells
+            for seed in range(main.student.seed, main.student.seed + study.site.seeds):
+                yield site_cell(films, init, seed), SiteStudent(films, init, seed)
 
 
 def site_cell(films: int, init: str, seed: int) -> str:
@@ -170,28 +183,22 @@ def site_cell(films: int, init: str, seed: int) -> str:
     return f"site_{films}_{init}_{seed}"
 
 
-def _blog(study: Study, main: Main) -> dict[str, Cell]:
-    blog, seed = study.blog, main.student.seed
-    cells: dict[str, Cell] = {}
-    for rate, word in zip(blog.learning_rates, ("low", "high"), strict=True):
-        alone = Student("blog", blog.student, BASELINE, seed, views=False, blog=blog, learning_rate=rate)
-        cells[f"blog_{word}_baseline"] = alone
-        for mode in MODES:
-            cells[f"blog_{word}_{mode}"] = replace(alone, how=mode, distill=blog.distill, source=WHOLE, targets=mode)
-    return cells
-
-
-def _check_comparisons(study: Study, main: Main) -> None:
-    for student in (main_student(study, main), study.labels.student, study.augmentation.student):
-        if student not in study.size or main.sees not in study.size[student].teachers:
-            raise CxrError(f"{FILE}: size needs {student} with {main.sees} among its teachers, to compare others with")
-    if study.augmentation.seeds > (most := study.size[study.augmentation.student].seeds):
-        raise CxrError(
-            f"{FILE}: augmentation.seeds: {study.augmentation.student} has {most} seeds in size, which it needs too"
-        )
-    low, high = study.blog.learning_rates
-    if low >= high:
-        raise CxrError(f"{FILE}: blog.learning_rates: the lower one comes first")
+def _blog(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
+    blog, (low, high) = study.blog, study.blog.learning_rates
+    # Its teacher sees what the student sees.
+    sees = "film" if "film" in main.sees else main.sees[0]
+    conditions: dict[str, tuple[float, Mode | None]] = {
+        "low_baseline": (low, None),
+        "high_baseline": (high, None),
+        "high_eval": (high, "eval"),
+        "high_train": (high, "train"),
+    }
+    for how, (rate, mode) in conditions.items():
+        for seed in _seeds(study, main):
+            student = Student("blog", blog.student, how, seed, views=False, blog=blog, learning_rate=rate)
+            if mode:
+                student = replace(student, distill=blog.distill, sources=(f"whole_{sees}",), targets=mode)
+            yield f"blog_{how}_{seed}", student
 
 
 def by_seed(cells: Cells, group: str, student: str, how: str, *, share: float = 1.0) -> dict[int, str]:

@@ -26,26 +26,17 @@ class Architecture(Params):
     channels: list[PositiveInt]
 
 
-class SizeParams(Params):
-    """An entry of `size`: how many seeds of this student, as baseline and distilled by teachers that see these."""
-
-    seeds: Seeds
-    teachers: Annotated[list[Literal["film", "lungs"]], Field(min_length=1)]
-
-
 class LabelParams(Params):
     """Section `labels`: the shares of the training patients whose labels are known. All of them: group `size`."""
 
     student: str
     shares: Annotated[list[Annotated[Number, Field(gt=0, lt=1)]], Field(min_length=1)]
-    seeds: Seeds
 
 
 class AugmentationParams(Params):
     """Section `augmentation`: the student without augmentation, as baseline and distilled. With it: group `size`."""
 
     student: str
-    seeds: Seeds
 
 
 class SiteParams(Params):
@@ -77,10 +68,14 @@ class BlogParams(Params):
 
 
 class Study(Params):
-    """All of study/params.yaml."""
+    """All of study/params.yaml.
+
+    seeds: on both sides of every comparison, but at the site. size: smaller students, as baseline and distilled.
+    """
 
     students: Annotated[dict[str, Architecture], Field(min_length=1)]
-    size: Annotated[dict[str, SizeParams], Field(min_length=1)]
+    seeds: Seeds
+    size: Annotated[list[str], Field(min_length=1)]
     labels: LabelParams
     augmentation: AugmentationParams
     site: SiteParams
@@ -101,7 +96,7 @@ def read_study(path: Path) -> Study:
     except CxrError as error:
         raise CxrError(f"study/{error}".replace(" study.", " ")) from None
     asked = {f"{name}.student": getattr(study, name).student for name in ("labels", "augmentation", "blog")}
-    asked |= {f"size.{name}": name for name in study.size}
+    asked |= {f"size.{number}": name for number, name in enumerate(study.size)}
     for key, student in asked.items():
         if student not in study.students:
             raise CxrError(f"{FILE}: {key}: no student has the name {student!r}")

@@ -29,9 +29,10 @@ class StudentSetting(Params):
 
 
 class TeacherSetting(Params):
-    """A teacher, and how many views it labels."""
+    """A teacher of what it `sees`, and how many views it labels."""
 
     teacher: TeacherParams
+    sees: Literal["film", "lungs"]
     fit: FitSettings
     views: PositiveInt
     labelled: Fraction
@@ -39,10 +40,12 @@ class TeacherSetting(Params):
 
 
 class WholeSetting(Params):
-    """The main pipeline's teacher on whole images."""
+    """A teacher of the main pipeline on whole images."""
 
     teacher: TeacherParams
+    sees: Literal["film", "lungs"]
     trainer: TrainerParams
+    frame_seed: Seed
 
 
 Setting = StudentSetting | TeacherSetting | WholeSetting
@@ -53,4 +56,4 @@ class Job:
     """What a worker does: a setting, and where its soft targets come from (see `matrix.Student`)."""
 
     setting: Setting
-    source: str | None = None
+    sources: tuple[str, ...] = ()

@@ -46,16 +46,15 @@ def main() -> None:
     main_networks = {
         "teacher": [first],
         "baseline": asked.seeds("size", name, BASELINE),
-        "distilled": asked.seeds("size", name, teacher.sees),
+        "distilled": asked.seeds("size", name, main.teacher),
     }
     megabytes = tables["sizes"].set_index("student").to_dict("index")
-    counts = {*(wanted.seeds for wanted in study.size.values()), study.labels.seeds, study.augmentation.seeds}
     figures = {
         "n": len(first.on("test").labels),
         "patients": len(np.unique(first.on("test").patients)),
         "trained": trained,
         "student": name,
-        "teacher_sees": teacher.sees,
+        "teacher_sees": main.teacher,
         "teachers": questions.teachers(asked),
         "size": questions.size(asked, megabytes, json.loads((STUDY / "latency.json").read_text())),
         "labels": questions.labels(asked, {each: count_labelled(films, each) for each in (*study.labels.shares, 1.0)}),
@@ -68,7 +67,7 @@ def main() -> None:
         "calibration": checks.calibration(main_networks, draws),
         "shortcuts": checks.shortcuts(tables["shortcuts"], main_networks, draws),
         "originals": checks.originals(tables["originals"], evaluate),
-        "seed_coverage": {str(seeds): seed_coverage(seeds) for seeds in sorted(counts)},
+        "seed_coverage": {str(seeds): seed_coverage(seeds) for seeds in sorted({study.site.seeds, study.seeds})},
     }
     write_json(STUDY / "results.json", figures)
     write_json(STUDY / "metrics.json", questions.shown(figures))

@@ -39,10 +39,10 @@ def calibration(models: Mapping[str, Sequence[Network]], draws: Resampling) -> F
         }
         figures[name] = {"temperature": rounded(float(np.mean(fitted)))}
         for state, scored in states.items():
-            ece = averaged([estimate(n, draws.of("test"), calibration_error) for n in scored], draws)
+            ece = averaged([estimate(n, draws.of("test"), calibration_error) for n in scored])
             figures[name][state] = {
                 "ece": {key: value for key, value in ece.items() if key not in ("low", "high")},
-                "brier": averaged([estimate(one, draws.of("test"), brier) for one in scored], draws),
+                "brier": averaged([estimate(one, draws.of("test"), brier) for one in scored]),
             }
         figures[name]["reliability"] = {
             state: {column: [rounded(v) for v in values] for column, values in _pooled(scored).items()}
@@ -72,8 +72,7 @@ def shortcuts(table: pd.DataFrame, models: Mapping[str, Sequence[Network]], draw
         "fitted_on": int(table["fitted"].sum()),
         "without_a_network": {name: plain(scores.estimates(one, draws.of("test"))) for name, one in without.items()},
         "auroc_within_strata": {
-            name: averaged([estimate(one, draws.of("test"), within) for one in each], draws)
-            for name, each in scored.items()
+            name: averaged([estimate(one, draws.of("test"), within) for one in each]) for name, each in scored.items()
         },
     }
 

@@ -18,7 +18,7 @@ from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.evaluation.scores import Scored
 from study.plan.matrix import Cells, Main, by_seed
 from study.plan.params import Study
-from study.results.statistics import OverSeeds, over_seeds, seed_picks
+from study.results.statistics import OverSeeds, over_seeds
 
 Figures = dict[str, Any]
 SPLITS = {"validation": "val", "test": "test", "held_out": "held_out"}
@@ -71,25 +71,20 @@ def _draws(odds: NDArray[Any], films: pd.DataFrame) -> list[Scored]:
 
 @dataclass(frozen=True)
 class Resampling:
-    """The resamples of patients (B, N) that all figures share, by SPLITS, and how they were made."""
+    """The resamples of patients (B, N) that all figures share, by SPLITS."""
 
     weights: Mapping[str, Floats]
-    params: EvaluateParams
 
     def of(self, place: str) -> Floats:
         """The resamples that belong to a place."""
         return self.weights[place.partition("_reframed")[0]]
-
-    def over_seeds(self, each: Sequence[Estimate], place: str) -> OverSeeds:
-        """The mean over networks that differ in the seed."""
-        return over_seeds(each, seed_picks(len(each), resamples=len(self.of(place)), seed=self.params.seed))
 
 
 def resampling(networks: Iterable[Network], params: EvaluateParams) -> Resampling:
     """The resamples for the films that these were scored on."""
     films = {split: each.on(split) for each in networks for split in SPLITS if split in each.scored}
     made = {"resamples": params.bootstrap_resamples, "seed": params.seed}
-    return Resampling({k: patient_resamples(each.labels, each.patients, **made) for k, each in films.items()}, params)
+    return Resampling({k: patient_resamples(each.labels, each.patients, **made) for k, each in films.items()})
 
 
 Measured = dict[str, dict[str, OverSeeds]]
@@ -105,7 +100,7 @@ def measured(networks: Sequence[Network], draws: Resampling) -> Measured:
             for network in networks
         ]
         wanted = scores.METRICS if place in ("validation", "test") else FEW
-        found[place] = {metric: draws.over_seeds([one[metric] for one in each], place) for metric in wanted}
+        found[place] = {metric: over_seeds([one[metric] for one in each]) for metric in wanted}
     return found
 
 
@@ -119,7 +114,7 @@ def summaries(found: Measured) -> Figures:
 def difference(one: Measured, other: Measured) -> Figures:
     """One student minus another, by place and metric: paired by patient and, in the order of the seeds, by seed."""
     return {
-        place: {metric: (each.draw - other[place][metric].draw).summary() for metric, each in of.items()}
+        place: {metric: (each - other[place][metric]).summary() for metric, each in of.items()}
         for place, of in one.items()
     }
 
@@ -152,9 +147,9 @@ def plain(drawn: Mapping[str, Estimate]) -> Figures:
 def one_network(network: Network, draws: Resampling) -> Figures:
     """A single network everywhere, so that intervals are over patients alone."""
     found = measured([network], draws)
-    return {place: plain({metric: each.draw for metric, each in of.items()}) for place, of in found.items()}
+    return {place: plain({metric: each.patients for metric, each in of.items()}) for place, of in found.items()}
 
 
-def averaged(each: Sequence[Estimate], draws: Resampling) -> dict[str, float]:
+def averaged(each: Sequence[Estimate]) -> dict[str, float]:
     """The mean of one figure on test over networks that differ in the seed, or the figure of a single one."""
-    return each[0].summary() if len(each) == 1 else draws.over_seeds(each, "test").summary()
+    return each[0].summary() if len(each) == 1 else over_seeds(each).summary()

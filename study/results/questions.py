@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cxr_distill.evaluation import scores
-from study.plan.matrix import BASELINE, DISTILLED, Student, Teacher
-from study.results.networks import Asked, Figures, Measured, difference, one_network, plain, summaries
+from study.plan.matrix import BASELINE, BOTH, TEACHERS, Student, Teacher, main_student
+from study.results.networks import Asked, Figures, Measured, difference, one_network, summaries
 
 CAUSES = {
-    "all_of_it": (("low", "baseline"), ("high", "train")),
-    "learning_rate": (("low", "baseline"), ("high", "baseline")),
-    "then_distillation": (("high", "baseline"), ("high", "eval")),
-    "then_teacher_in_train_mode": (("high", "eval"), ("high", "train")),
-    "distillation_only": (("low", "baseline"), ("low", "eval")),
-    "teacher_in_train_mode_at_low_rate": (("low", "eval"), ("low", "train")),
+    "all_of_it": ("low_baseline", "high_train"),
+    "learning_rate": ("low_baseline", "high_baseline"),
+    "then_distillation": ("high_baseline", "high_eval"),
+    "then_teacher_in_train_mode": ("high_eval", "high_train"),
 }
 """What changes -> from and to: learning rate, teacher (none, or the mode of its BatchNorm)."""
 
 
 def teachers(asked: Asked) -> Figures:
-    """Section `teachers`: that of the main pipeline by what it sees, and those of the study."""
-    others = [name for name, cell in asked.cells.items() if isinstance(cell, Teacher)]
-    found = {asked.main.sees: "teacher", **{name.removeprefix("teacher_"): name for name in others}}
-    each = {sees: asked.networks[name] for sees, name in found.items()}
-    return {sees: {"parameters": net.parameters, **one_network(net, asked.draws)} for sees, net in each.items()}
+    """Section `teachers`: those of TEACHERS, and by what they see and percent of the labels those of few labels."""
+    cells: dict[str, str] = {f"{'whole' if sees in asked.main.sees else 'teacher'}_{sees}": sees for sees in TEACHERS[BOTH]}
+    cells |= {name: name.removeprefix("teacher_") for name, cell in asked.cells.items() if isinstance(cell, Teacher)}
+    found = {sees: asked.networks[name] for name, sees in cells.items()} | {
+        asked.main.teacher: asked.networks["teacher"]
+    }
+    return {sees: {"parameters": net.parameters, **one_network(net, asked.draws)} for sees, net in found.items()}
 
 
 def size(asked: Asked, megabytes: Mapping[str, Mapping[str, float]], latency: Mapping[str, Any]) -> Figures:
@@ -34,8 +33,9 @@ def size(asked: Asked, megabytes: Mapping[str, Mapping[str, float]], latency: Ma
     megabytes: by student, of its released files (`checks.sizes`); latency: of study/latency.json.
     """
     figures: Figures = {"students": {}, "differences": {}}
-    for student, wanted in asked.study.size.items():
-        teachers = sorted(wanted.teachers)
+    own, main = main_student(asked.study, asked.main), asked.main.teacher
+    for student in (own, *(each for each in asked.study.size if each != own)):
+        teachers = list(TEACHERS) if student == own else [main]
         networks = {how: asked.seeds("size", student, how) for how in (BASELINE, *teachers)}
         found = {how: asked.measured(each) for how, each in networks.items()}
         figures["students"][student] = {
@@ -45,9 +45,7 @@ def size(asked: Asked, megabytes: Mapping[str, Mapping[str, float]], latency: Ma
             **({"milliseconds": times} if (times := latency["students"].get(student)) else {}),
             "by_teacher": {how: summaries(each) for how, each in found.items()},
         }
-        pairs = [(how, BASELINE) for how in teachers]
-        if len(teachers) == 2:
-            pairs.append(("lungs", "film"))
+        pairs = [(how, BASELINE) for how in teachers] + [(main, how) for how in teachers if how != main]
         figures["differences"][student] = {
             f"{one}_minus_{other}": difference(found[one], found[other]) for one, other in pairs
         }
@@ -62,10 +60,8 @@ def labels(asked: Asked, labelled: Mapping[float, Mapping[str, int]]) -> Figures
     student = asked.study.labels.student
     figures: Figures = {"student": student, "shares": {}}
     for share in sorted({*asked.study.labels.shares, 1.0}):
-        if share == 1:
-            both = [asked.seeds("size", student, how) for how in (BASELINE, asked.main.sees)]
-        else:
-            both = [asked.seeds("labels", student, how, share=share) for how in (BASELINE, DISTILLED)]
+        group = "size" if share == 1 else "labels"
+        both = [asked.seeds(group, student, how, share=share) for how in (BASELINE, asked.main.teacher)]
         baseline, distilled = map(asked.measured, both)
         figures["shares"][f"{100 * share:g}"] = {
             "share": share,
@@ -84,41 +80,33 @@ def _baseline_and_distilled(baseline: Measured, distilled: Measured) -> Figures:
 
 
 def augmentation(asked: Asked) -> Figures:
-    """Section `augmentation`: the student with it and without, on the same seeds, and what it changes."""
-    student, count = asked.study.augmentation.student, asked.study.augmentation.seeds
-    augmented = [asked.measured(asked.seeds("size", student, how)[:count]) for how in (BASELINE, asked.main.sees)]
-    plainly = [asked.measured(asked.seeds("augmentation", student, how)) for how in (BASELINE, DISTILLED)]
+    """Section `augmentation`: the student with it and without, and what it changes."""
+    student, hows = asked.study.augmentation.student, (BASELINE, asked.main.teacher)
+    augmented, plainly = (
+        [asked.measured(asked.seeds(group, student, how)) for how in hows] for group in ("size", "augmentation")
+    )
     return {
         "student": student,
         "with": _baseline_and_distilled(*augmented),
         "without": _baseline_and_distilled(*plainly),
         "with_minus_without": {
             how: difference(one, other)
-            for how, one, other in zip((BASELINE, DISTILLED), augmented, plainly, strict=True)
+            for how, one, other in zip((BASELINE, "distilled"), augmented, plainly, strict=True)
         },
     }
 
 
 def blog(asked: Asked) -> Figures:
-    """Section `blog`: its recipe change by change, on test at 0.5, and paired differences; one seed each."""
-    cells = {name: cell for name, cell in asked.cells.items() if isinstance(cell, Student) and cell.group == "blog"}
-    low = asked.study.blog.learning_rates[0]
-    found = {
-        ("low" if cell.learning_rate == low else "high", cell.how): scores.estimates(
-            asked.networks[name].on("test"), asked.draws.of("test")
-        )
-        for name, cell in cells.items()
-    }
+    """Section `blog`: its recipe change by change, on test at 0.5, and paired differences."""
+    cells = [cell for cell in asked.cells.values() if isinstance(cell, Student) and cell.group == "blog"]
+    rates = {cell.how: cell.learning_rate for cell in cells}
+    found = {how: asked.measured(asked.seeds("blog", asked.study.blog.student, how)) for how in rates}
     return {
         "student": asked.study.blog.student,
         "cells": {
-            name: {"learning_rate": cell.learning_rate, "at_half": plain(each)}
-            for (name, cell), each in zip(cells.items(), found.values(), strict=True)
+            how: {"learning_rate": rate, "at_half": summaries(found[how])["test"]} for how, rate in rates.items()
         },
-        "causes": {
-            cause: plain({metric: found[after][metric] - found[before][metric] for metric in scores.METRICS})
-            for cause, (before, after) in CAUSES.items()
-        },
+        "causes": {cause: difference(found[after], found[before])["test"] for cause, (before, after) in CAUSES.items()},
     }
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cxr_distill.base.classes import mean_answer
 from cxr_distill.evaluation.frames import share_in_lungs, variants
 from cxr_distill.evaluation.predictions import AS_IT_IS, PLACES, REFRAMED, REFRAMED_ANY, Predicted
 from cxr_distill.nets.common.activation import activation_maps, enlarged, has_activation_maps
@@ -39,3 +42,20 @@ def predict(
     if has_activation_maps(net):
         share = share_in_lungs(enlarged(activation_maps(net, images)[0], images.shape[-1]), boxes)
     return Predicted({AS_IT_IS: [own], **changed}, share)
+
+
+def mean_prediction(each: Sequence[Predicted]) -> Predicted:
+    """What the mean probability of several networks says of the same films; that of one network as it is.
+
+    Of the changes that each of them has; a mean has no activation maps.
+    """
+    if len(each) == 1:
+        return each[0]
+    places = [place for place in each[0].logits if all(place in one.logits for one in each)]
+    return Predicted(
+        {
+            place: [mean_answer(draws) for draws in zip(*(one.logits[place] for one in each), strict=True)]
+            for place in places
+        },
+        None,
+    )

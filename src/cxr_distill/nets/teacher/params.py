@@ -1,8 +1,8 @@
 """Which network the teacher is, and how it is trained."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cxr_distill.nets.common.params import FitParams
 
@@ -10,10 +10,17 @@ from cxr_distill.nets.common.params import FitParams
 class TeacherParams(FitParams):
     """Section `teacher`.
 
-    image_size: side in pixels of the lungs that it sees; a teacher that sees films sees those of the student.
+    sees: one teacher for each. image_size: side in pixels of the lungs; a teacher that sees films sees those of the
+    student.
     """
 
     arch: str
-    sees: Literal["lungs", "film"]
+    sees: Annotated[list[Literal["film", "lungs"]], Field(min_length=1)]
     image_size: Annotated[int, Field(ge=32, le=512)]
     pretrained: bool
+
+    @model_validator(mode="after")
+    def _one_teacher_for_each(self) -> Self:
+        if len(set(self.sees)) < len(self.sees):
+            raise ValueError("sees names one of them twice")
+        return self
