@@ -1,7 +1,6 @@
 """Evaluate one model: `python -m stages.evaluate NAME` writes its predictions, metrics and example images."""
 
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 from cxr_distill.base.errors import CxrError
@@ -24,7 +23,7 @@ def main() -> None:
 
     import pandas as pd
 
-    from cxr_distill.base.files import write_bytes, write_json, write_table
+    from cxr_distill.base.files import file_sha256, write_bytes, write_json, write_table
     from cxr_distill.base.labels import class_names
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors
@@ -70,8 +69,7 @@ def main() -> None:
     network = {
         "parameters": sum(map(count_parameters, nets.values())),
         "megabytes": rounded(sum(file.stat().st_size for file in files.values()) / 1e6),
-        # By which reports name the files that they are about.
-        "weights_sha256": sha256(b"".join(file.read_bytes() for file in files.values())).hexdigest(),
+        "weights_sha256": file_sha256(*files.values()),  # by which reports name the files that they are about
         "trained": read_trained(next(iter(files.values()))),
         "sees": [*nets],
     }

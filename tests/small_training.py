@@ -27,7 +27,7 @@ FIT = {
     "seed": 0,
 }
 STUDENT = StudentParams(**FIT, arch="plain", channels=[4, 8, 8], init="random")
-TEACHER = TeacherParams(**FIT, arch="resnet18", sees="film", image_size=32, pretrained=False)
+TEACHER = TeacherParams(**FIT, arch="resnet18", sees=["film"], image_size=32, pretrained=False)
 VIEWS = ViewParams(
     seed=0, rotation_degrees=10, translation=0.1, scale=0.1, aspect=0.1, flip=0.5, contrast=0.2, brightness=0.1,
     gamma=0.2, detail=0.3, erase=0.2, frame=0.5,

@@ -52,19 +52,20 @@ from study.plan.params import Study, read_study
 from study.plan.settings import Job, StudentSetting, TeacherSetting
 from study.plan.site import SiteRows, in_order, site_rows
 
-MAIN = Main(STUDENT, "lungs", OURS)
+MAIN = Main(STUDENT, ["lungs"], OURS)
 BASE = Base(
     student=STUDENT,
-    teacher=TEACHER.model_copy(update={"sees": "lungs", "epochs": 1}),
+    teacher=TEACHER.model_copy(update={"sees": ["lungs"], "epochs": 1}),
     fit=SETTINGS,
     view_count=2,
     frame_seed=0,
 )
 QUESTIONS: dict[str, Any] = {
     "students": {"main": {"arch": "plain", "channels": [4, 8, 8]}, "small": {"arch": "plain", "channels": [4, 4, 4]}},
-    "size": {"main": {"seeds": 2, "teachers": ["lungs"]}, "small": {"seeds": 2, "teachers": ["film", "lungs"]}},
-    "labels": {"student": "small", "shares": [0.5], "seeds": 2},
-    "augmentation": {"student": "small", "seeds": 2},
+    "seeds": 2,
+    "size": ["small"],
+    "labels": {"student": "small", "shares": [0.5]},
+    "augmentation": {"student": "small"},
     "site": {"films": [20], "seeds": 2, "learning_rate": 1e-4},
     "blog": {
         "student": "small",
@@ -91,9 +92,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
     """One cell of every kind, teachers with their students."""
     study = asked(tmp_path_factory.mktemp("asked"))
     every = jobs_of(cells_of(study, MAIN), study, BASE)
-    names = ("size_small_baseline_1", "size_small_film_0", "size_small_lungs_0", "labels_50_baseline_0",
-             "labels_50_distilled_0", "not_augmented_distilled_0", "blog_high_train", "teacher_film",
-             "teacher_labels_50", "teacher_whole", "site_release", "site_20_random_0", "site_20_release_0")  # fmt: skip
+    names = ("small_baseline_1", "main_film_0", "small_lungs_0", "main_both_1", "labels_50_baseline_0",
+             "labels_50_lungs_0", "not_augmented_lungs_0", "blog_high_train_0", "teacher_film", "teacher_lungs_50",
+             "whole_lungs", "site_release", "site_20_random_0", "site_20_release_0")  # fmt: skip
     return {name: every[name] for name in names}
 
 
@@ -114,12 +115,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
         write_tensors(folder / f"film_{split}", {"images": each.pixels, "labels": each.labels, "boxes": each.boxes})
         write_tensors(folder / f"lungs_{split}", {"images": 255 - each.pixels, "labels": each.labels})
     logits = np.random.default_rng(0).normal(size=(2, 48, 3)).astype(np.float32)
-    write_tensors(folder / "soft_targets", {"logits": logits})
+    write_tensors(folder / "answers", {"views": logits})
     write_weights(build_teacher(TEACHER), folder / "teacher")
     files = {sees: {split: input_of(folder / f"{sees}_{split}") for split in FILMS} for sees in ("film", "lungs")}
     part = np.random.default_rng(0).permutation(sum(len(FILMS[split].labels) for split in ("train", "val"))) % 6
     site = {0: SiteRows(part < 2, part == 2, part == 5), 20: SiteRows(part == 3, part == 4, part == 5)}
-    return Inputs(files, input_of(folder / "soft_targets"), input_of(folder / "teacher"), {0.5: LABELLED}, site)
+    answers, weights = ({"lungs": input_of(folder / name)} for name in ("answers", "teacher"))
+    return Inputs(files, answers, weights, {0.5: LABELLED}, site)
 
 
 def dask(*command: str) -> subprocess.Popen[bytes]:
@@ -198,17 +200,15 @@ def test_one_changed_cell_trains_one_and_a_damaged_file_is_trained_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
-    name = "size_small_baseline_1"
+    name = "small_baseline_1"
     train_cells({**jobs, name: slower(jobs[name], 1e-4)}, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 12 of 13 are in" in capsys.readouterr().out
+    assert "cells: 13 of 14 are in" in capsys.readouterr().out
     where = keys_of(jobs, inputs, environment())
-    damaged, cut = (
-        tmp_path / f"{where[name]}.safetensors" for name in ("blog_high_train", "not_augmented_distilled_0")
-    )
+    damaged, cut = (tmp_path / f"{where[name]}.safetensors" for name in ("blog_high_train_0", "not_augmented_lungs_0"))
     damaged.write_bytes(damaged.read_bytes()[:-1] + bytes([damaged.read_bytes()[-1] ^ 1]))
     cut.write_bytes(cut.read_bytes()[:100])
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 11 of 13 are in" in capsys.readouterr().out
+    assert "cells: 12 of 14 are in" in capsys.readouterr().out
     assert content(one_worker).items() <= content(tmp_path).items()
 
 
@@ -232,14 +232,15 @@ def test_a_changed_teacher_costs_its_students_and_one_from_the_store_is_not_trai
     shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
     changed = {**jobs, "teacher_film": slower(jobs["teacher_film"], 1e-4)}
     done, _ = train_cells(changed, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 11 of 13 are in" in capsys.readouterr().out
+    assert "cells: 11 of 14 are in" in capsys.readouterr().out
     before, _ = train_cells(jobs, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 13 of 13 are in" in capsys.readouterr().out
-    assert not np.array_equal(done["size_small_film_0"]["val"], before["size_small_film_0"]["val"])
-    taught = tmp_path / f"{keys_of(jobs, inputs, environment())['labels_50_distilled_0']}.safetensors"
+    assert "cells: 14 of 14 are in" in capsys.readouterr().out
+    for name in ("main_film_0", "main_both_1"):
+        assert not np.array_equal(done[name]["val"], before[name]["val"])
+    taught = tmp_path / f"{keys_of(jobs, inputs, environment())['labels_50_lungs_0']}.safetensors"
     taught.unlink()
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 12 of 13 are in" in capsys.readouterr().out
+    assert "cells: 13 of 14 are in" in capsys.readouterr().out
     assert content(one_worker).items() <= content(tmp_path).items()
 
 
@@ -247,15 +248,14 @@ def test_a_changed_teacher_costs_its_students_and_one_from_the_store_is_not_trai
 def test_a_cell_that_fails_is_named_with_its_students_and_the_others_are_kept(
     jobs: dict[str, Job], inputs: Inputs, running: SimpleNamespace, tmp_path: Path
 ) -> None:
-    few = {
-        name: jobs[name] for name in ("teacher_film", "size_small_film_0", "size_small_baseline_1", "blog_high_train")
-    }
-    few |= {"teacher_whole": jobs["teacher_whole"], "teacher_film": slower(jobs["teacher_film"], 1e30)}
-    few["size_small_baseline_1"] = slower(few["size_small_baseline_1"], 1e30)
-    with pytest.raises(CxrError, match=r"^cell size_small_baseline_1: the loss became NaN") as caught:
+    names = ("teacher_film", "main_film_0", "main_both_1", "small_baseline_1", "blog_high_train_0", "whole_lungs")
+    few = {name: jobs[name] for name in names}
+    for name in ("teacher_film", "small_baseline_1"):
+        few[name] = slower(few[name], 1e30)
+    with pytest.raises(CxrError, match=r"^cell small_baseline_1: the loss became NaN") as caught:
         train_cells(few, inputs, tmp_path, scheduler=running.address)
     assert "; cell teacher_film: the loss became NaN" in str(caught.value)
-    assert str(caught.value).endswith("(no teacher for size_small_film_0)") and "\n" not in str(caught.value)
+    assert str(caught.value).endswith("(no teacher for main_both_1, main_film_0)") and "\n" not in str(caught.value)
     assert len(content(tmp_path)) == 2
 
 
@@ -269,7 +269,7 @@ def test_workers_that_loaded_other_code_or_files_are_refused(
 ) -> None:
     forged = changed(inputs, "film", "val", Input(inputs.images["film"]["val"].path, "0" * 64))
     with pytest.raises(CxrError, match="has changed, or is another file"):
-        one = {"baseline": jobs["size_small_baseline_1"]}
+        one = {"baseline": jobs["small_baseline_1"]}
         train_cells(one, forged, tmp_path, scheduler=running.address)
     own = environment()
     assert cluster.common_environment([{**own, "processor": "other"}], own)["processor"] == "other"
@@ -294,17 +294,17 @@ def test_another_input_makes_the_cells_stale_that_are_made_from_it(jobs: dict[st
         before, after = keys_of(jobs, inputs, where), keys_of(jobs, made_from, where)
         return {name for name in jobs if before[name] != after[name]}
 
-    few_labels = {"teacher_labels_50", "labels_50_distilled_0"}
-    of_whole = {"teacher_whole", "not_augmented_distilled_0", "blog_high_train"}
+    few_labels = {"teacher_lungs_50", "labels_50_lungs_0"}
+    of_whole = {"whole_lungs", "not_augmented_lungs_0", "blog_high_train_0"}
     at_site = {"site_release", "site_20_random_0", "site_20_release_0"}
-    assert stale(changed(inputs, "film", "test", other)) == set(jobs) - {"teacher_labels_50", "teacher_whole", *at_site}
+    assert stale(changed(inputs, "film", "test", other)) == set(jobs) - {"teacher_lungs_50", "whole_lungs", *at_site}
     assert stale(changed(inputs, "film", "val", other)) >= at_site
     rows = {**inputs.site, 0: inputs.site[20]}
     assert stale(replace(inputs, site=rows)) == {"site_release", "site_20_release_0"}
-    assert stale(changed(inputs, "lungs", "val", other)) == few_labels
+    assert stale(changed(inputs, "lungs", "val", other)) == few_labels | of_whole
     assert stale(changed(inputs, "lungs", "train", other)) == few_labels | of_whole
-    assert stale(replace(inputs, soft_targets=other)) == {"size_small_lungs_0"}
-    assert stale(replace(inputs, weights=other)) == of_whole
+    assert stale(replace(inputs, answers={"lungs": other})) == {"small_lungs_0", "main_both_1"}
+    assert stale(replace(inputs, weights={"lungs": other})) == of_whole
     assert stale(replace(inputs, labelled={0.5: ~LABELLED})) == few_labels | {"labels_50_baseline_0"}
 
 
@@ -347,7 +347,7 @@ def test_other_code_versions_or_processors_make_a_cell_stale(
         after = hashes()
         assert {kind for kind in before if before[kind] != after[kind]} == stale, file
         path.write_text(kept)
-    where, job = environment(), jobs["size_small_baseline_1"]
+    where, job = environment(), jobs["small_baseline_1"]
     key = cell_key(job.setting, inputs.of(job), where)
     for name in ("versions", "processor"):
         assert cell_key(job.setting, inputs.of(job), {**where, name: "other"}) != key
@@ -377,38 +377,43 @@ def test_every_network_has_a_name_that_says_what_it_is_and_the_pipelines_own_are
 ) -> None:
     study = asked(tmp_path)
     cells = cells_of(study, MAIN)
-    assert by_seed(cells, "size", "main", "baseline") == {0: "baseline", 1: "size_main_baseline_1"}
-    assert by_seed(cells, "size", "main", "lungs") == {0: "distilled", 1: "size_main_lungs_1"}
-    assert by_seed(cells, "size", "small", "film") == {0: "size_small_film_0", 1: "size_small_film_1"}
-    assert by_seed(cells, "labels", "small", "distilled", share=0.5) == {
-        0: "labels_50_distilled_0",
-        1: "labels_50_distilled_1",
-    }
-    assert {name for name, cell in cells.items() if isinstance(cell, Teacher)} == {"teacher_film", "teacher_labels_50"}
+    assert by_seed(cells, "size", "main", "baseline") == {0: "baseline", 1: "main_baseline_1"}
+    assert by_seed(cells, "size", "main", "lungs") == {0: "distilled", 1: "main_lungs_1"}
+    assert by_seed(cells, "size", "main", "both") == {0: "main_both_0", 1: "main_both_1"}
+    assert by_seed(cells, "size", "small", "lungs") == {0: "small_lungs_0", 1: "small_lungs_1"}
+    assert by_seed(cells, "size", "small", "film") == {}
+    assert by_seed(cells, "labels", "small", "lungs", share=0.5) == {0: "labels_50_lungs_0", 1: "labels_50_lungs_1"}
+    assert {name for name, cell in cells.items() if isinstance(cell, Teacher)} == {"teacher_film", "teacher_lungs_50"}
     size = [cell for cell in cells.values() if isinstance(cell, Student) and cell.group == "size"]
     assert all(cell.distill in (None, OURS) for cell in size)
     assert set(jobs_of(cells, study, BASE)) == set(cells) - {"baseline", "distilled"}
     from_seven = cells_of(study, replace(MAIN, student=STUDENT.model_copy(update={"seed": 7})))
-    assert by_seed(from_seven, "size", "main", "baseline") == {7: "baseline", 8: "size_main_baseline_8"}
+    assert by_seed(from_seven, "size", "main", "baseline") == {7: "baseline", 8: "main_baseline_8"}
 
 
-def test_where_the_pipelines_teacher_sees_films_the_study_trains_the_one_of_lungs(tmp_path: Path) -> None:
-    questions = {"size": {name: {"seeds": 2, "teachers": ["film", "lungs"]} for name in ("main", "small")}}
-    cells = cells_of(asked(tmp_path, **questions), replace(MAIN, sees="film"))
-    assert cells["teacher_lungs"] == Teacher("lungs") and "teacher_film" not in cells
-    assert cells["distilled"] == Student("size", "main", "film", 0, OURS, "soft_targets")
-    assert cells["teacher_labels_50"] == Teacher("film", 0.5)
+def test_the_study_trains_the_teachers_that_the_pipeline_has_not_and_asks_the_others(tmp_path: Path) -> None:
+    study = asked(tmp_path)
+    by_films, by_both = (cells_of(study, replace(MAIN, sees=sees)) for sees in (["film"], ["film", "lungs"]))
+    assert by_films["teacher_lungs"] == Teacher("lungs") and "teacher_film" not in by_films
+    assert by_films["distilled"] == Student("size", "main", "film", 0, OURS, ("answers_film",))
+    assert by_films["main_both_0"] == Student("size", "main", "both", 0, OURS, ("answers_film", "teacher_lungs"))
+    assert by_films["teacher_film_50"] == Teacher("film", 0.5)
+    assert not {"teacher_film", "teacher_lungs"} & set(by_both)
+    assert by_both["distilled"] == Student("size", "main", "both", 0, OURS, ("answers_film", "answers_lungs"))
+    few, plainly, blog = (by_both[f"{name}_0"] for name in ("labels_50_both", "not_augmented_both", "blog_high_eval"))
+    assert few.sources == ("teacher_film_50", "teacher_lungs_50")
+    assert plainly.sources == ("whole_film", "whole_lungs") and blog.sources == ("whole_film",)
 
 
 def test_few_labels_take_as_many_steps_and_their_teacher_no_longer_than_the_full_one(tmp_path: Path) -> None:
-    study = asked(tmp_path, labels={"student": "small", "shares": [0.05, 0.5], "seeds": 2})
+    study = asked(tmp_path, labels={"student": "small", "shares": [0.05, 0.5]})
     every = jobs_of(cells_of(study, MAIN), study, BASE)
-    alone, taught = every["labels_5_baseline_0"].setting, every["labels_5_distilled_0"].setting
+    alone, taught = every["labels_5_baseline_0"].setting, every["labels_5_lungs_0"].setting
     assert isinstance(alone, StudentSetting) and isinstance(taught, StudentSetting)
     assert alone.student.epochs == 20 * STUDENT.epochs and alone.fit.view_count is None
     assert taught.student.epochs == STUDENT.epochs and taught.fit.view_count == 2
     assert taught.distill == DistillParams(alpha=1.0, temperature=4.0, loss="hinton")
-    epochs = {share: every[f"teacher_labels_{share}"].setting.teacher.epochs for share in ("5", "50")}
+    epochs = {share: every[f"teacher_lungs_{share}"].setting.teacher.epochs for share in ("5", "50")}
     assert epochs == {"5": LONGEST, "50": 2}
 
 
@@ -471,8 +476,8 @@ def test_a_site_has_whole_patients_of_high_numbers_and_a_smaller_one_is_part_of_
 def test_a_film_without_a_label_does_not_reach_a_student_baseline_and_its_label_reaches_nobody(
     jobs: dict[str, Job],
 ) -> None:
-    alone, taught = (jobs[f"labels_50_{how}_0"].setting for how in ("baseline", "distilled"))
-    teacher = jobs["teacher_labels_50"].setting
+    alone, taught = (jobs[f"labels_50_{how}_0"].setting for how in ("baseline", "lungs"))
+    teacher = jobs["teacher_lungs_50"].setting
     assert isinstance(alone, StudentSetting) and isinstance(taught, StudentSetting)
     assert isinstance(teacher, TeacherSetting)
     train = FILMS["train"]
@@ -488,7 +493,8 @@ def test_a_film_without_a_label_does_not_reach_a_student_baseline_and_its_label_
                      {**again, "views": again["val"], "eval": again["val"]})  # fmt: skip
     assert equal(logits, train_teacher(teacher, {**lungs, "train": replace(other_labels, boxes=None)}, LABELLED))
     films = {**FILMS, "train": other_labels}
-    assert equal(train_distilled(taught, FILMS, logits, LABELLED), train_distilled(taught, films, logits, LABELLED))
+    one, other = (train_distilled(taught, each, [logits], LABELLED) for each in (FILMS, films))
+    assert equal(one, other)
 
 
 def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -497,7 +503,7 @@ def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def test_a_teacher_says_what_it_thinks_of_every_view_and_of_whole_films(jobs: dict[str, Job]) -> None:
     setting = jobs["teacher_film"].setting
-    assert isinstance(setting, TeacherSetting) and setting.teacher.sees == "film"
+    assert isinstance(setting, TeacherSetting) and setting.sees == "film"
     found = train_teacher(setting, FILMS, None)
     assert found["views"].shape == (2, 48, 3) and found["eval"].shape == (48, 3)
     assert not np.array_equal(found["val"], found["val_reframed"])
@@ -511,16 +517,16 @@ def test_a_teacher_says_what_it_thinks_of_every_view_and_of_whole_films(jobs: di
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"size": {"main": {"seeds": 1, "teachers": ["lungs"]}}}, r"study/params\.yaml: size\.main\.seeds"),
+        ({"seeds": 1}, r"study/params\.yaml: seeds"),
         ({"labels": {**QUESTIONS["labels"], "shares": [5]}}, r"study/params\.yaml: labels\.shares\.0"),
         ({"blog": {**QUESTIONS["blog"], "student": "huge"}}, r"blog\.student: no student has the name 'huge'"),
         ({"ablation": {}}, r"study/params\.yaml: ablation: Extra inputs"),
-        ({"size": None}, r"study/params\.yaml: size: Input should be a valid dictionary"),
-        ({"size": {}}, r"study/params\.yaml: size: Dictionary should have at least 1 item"),
-        ({"students": {"small": QUESTIONS["students"]["small"]}}, "no student has the name 'main'"),
+        ({"size": None}, r"study/params\.yaml: size: Input should be a valid list"),
+        ({"size": []}, r"study/params\.yaml: size: List should have at least 1 item"),
+        ({"size": ["small", "huge"]}, r"size\.1: no student has the name 'huge'"),
+        ({"students": {"small": QUESTIONS["students"]["small"]}}, "students needs one of arch"),
         ({"students": {**QUESTIONS["students"], "twin": QUESTIONS["students"]["main"]}}, "students needs one of arch"),
-        ({"size": {"main": QUESTIONS["size"]["main"]}}, "size needs small with lungs among its teachers"),
-        ({"augmentation": {"student": "small", "seeds": 3}}, r"augmentation\.seeds: small has 2 seeds in size"),
+        ({"size": ["main"]}, "size needs small, to compare others with"),
         ({"blog": {**QUESTIONS["blog"], "learning_rates": [1e-3, 1e-5]}}, "the lower one comes first"),
         ({"students": {**QUESTIONS["students"], "small": {"arch": "plain", "channels": [4, 8]}}}, "three channels"),
     ],

@@ -8,6 +8,7 @@ and with the documentation.
 import hashlib
 import json
 import re
+import shutil
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -211,10 +212,13 @@ def test_every_report_is_about_the_committed_model_files(models: dict[str, Model
 def test_latency_without_models_is_one_clear_line_and_leaves_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report, model = tmp_path / "latency.md", tmp_path / "models/teacher.safetensors"
+    report = tmp_path / "latency.md"
     report.write_text("as it was")
-    for name, value in (("ROOT", tmp_path), ("REPORT", report), ("MEASURED", [model])):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    values = {"ROOT": tmp_path, "REPORT": report, "TEACHERS": tmp_path / "models", "MEASURED": ()}
+    for name, value in values.items():
         monkeypatch.setattr(latency, name, value)
-    with pytest.raises(SystemExit, match=r"^error: models/teacher.safetensors missing; run `dvc repro`[^\n]*$"):
+    missing = "models/film.safetensors, models/lungs.safetensors"
+    with pytest.raises(SystemExit, match=rf"^error: {missing} missing; run `dvc repro`[^\n]*$"):
         run_benchmark(latency.main)
     assert report.read_text() == "as it was"

@@ -23,6 +23,8 @@ BAD = [
     ("distill", {"distill": None}, "distill"),
     ("preprocess", {"preprocess": {"image_size": 0}}, "preprocess.image_size"),
     ("train_teacher", {"teacher": {"epochs": 2.5}}, "teacher.epochs"),
+    ("ask_teacher", {"teacher": {"sees": ["lungs", "lungs"]}}, "teacher: Value error, sees names one of them twice"),
+    ("evaluate teacher", {"teacher": {"sees": "lungs"}}, "teacher.sees"),
     ("train_teacher", {"views": {"flip": float("nan")}}, "views.flip"),
     ("download", {"data": {"source": "ftp"}}, "data.source"),
     ("find_lungs", {"lungs": {"channels": [16, 7]}}, "lungs.channels"),
@@ -37,7 +39,7 @@ BAD = [
 def run(stage: str, folder: Path, changes: dict) -> subprocess.CompletedProcess[str]:
     params = merge(yaml.safe_load((ROOT / "params.yaml").read_text()), changes)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    command = [sys.executable, "-m", f"stages.{stage}"]
+    command = [sys.executable, "-m", *f"stages.{stage}".split()]
     return subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
 
 
@@ -62,4 +64,5 @@ def test_numbers_as_people_write_them_are_accepted(tmp_path: Path, written: str)
 
 
 def test_a_stage_whose_params_are_right_gets_as_far_as_its_inputs(tmp_path: Path) -> None:
-    assert "data/lungs/train.safetensors" in run("train_teacher", tmp_path, {}).stderr
+    assert "data/lungs/train.safetensors" in run("train_teacher lungs", tmp_path, {}).stderr
+    assert run("ask_teacher ribs", tmp_path, {}).stderr == "error: name one of film, lungs on the command line\n"

@@ -13,6 +13,7 @@ import torchvision.models
 import yaml
 from conftest import ROOT, program, with_path
 from safetensors.torch import load_file
+from scipy.special import softmax
 from small_training import (
     BALANCE,
     DATA,
@@ -30,12 +31,21 @@ from torch import nn
 from torch.nn.functional import interpolate
 from torchvision.models.resnet import BasicBlock
 
+from cxr_distill.base.classes import mean_answer, p_pneumonia
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import file_sha256
 from cxr_distill.base.params import parse
+from cxr_distill.base.probabilities import auroc
 from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.distill.params import DistillParams
-from cxr_distill.distill.targets import read_soft_targets, target_key, write_soft_targets
+from cxr_distill.distill.targets import (
+    Answers,
+    average_answers,
+    read_answers,
+    read_soft_targets,
+    target_key,
+    write_answers,
+)
 from cxr_distill.distill.task import DistillationTask
 from cxr_distill.nets.common.batchnorm import estimate_batchnorm
 from cxr_distill.nets.common.layers import OperatingPoint, count_parameters, load_weights, write_weights
@@ -352,15 +362,32 @@ def test_soft_targets_of_another_teacher_or_view_are_rejected(tmp_path: Path) ->
     logits = make_soft_targets(
         student, TRAIN.pixels, balanced_order(torch.from_numpy(TRAIN.labels), seed=0, epoch=0), VIEWS, count=2
     )
-    key = target_key(teacher=teacher, films=file_sha256(train), views=VIEWS)
-    write_soft_targets(file, logits, key)
-    assert np.array_equal(read_soft_targets(file, key, count=2).logits, logits)
+    key = target_key(films=file_sha256(train), views=VIEWS)
+    val = predict_logits(student, VAL.pixels)
+    write_answers(file, Answers(logits, val), key, teacher=teacher)
+    of_this = {**key, "teacher": file_sha256(teacher)}
+    assert np.array_equal(read_answers(file, of_this, count=2).views, logits)
     assert np.array_equal(logits[1], predict_logits(student, TRAIN.pixels, view=draw_view(48, VIEWS, number=1)))
-    other = target_key(teacher=train, films=file_sha256(train), views=VIEWS.model_copy(update={"seed": 1}))
-    with pytest.raises(CxrError, match="another teacher and views"):
-        read_soft_targets(file, other, count=2)
+    other = target_key(films=file_sha256(train), views=VIEWS.model_copy(update={"seed": 1}))
+    with pytest.raises(CxrError, match=r"another views and teacher; run `dvc repro ask_teacher`"):
+        read_answers(file, {**other, "teacher": file_sha256(train)}, count=2)
     with pytest.raises(CxrError, match=r"2 usable views, soft_targets\.count is 3"):
-        read_soft_targets(file, key, count=3)
+        read_answers(file, of_this, count=3)
+
+    # Two teachers: the mean of their probabilities, from answers to the same films and views alone.
+    second, targets = tmp_path / "second", tmp_path / "soft_targets"
+    write_answers(second, Answers(logits[:, ::-1] - 1, val[::-1]), key, teacher=train)
+    average_answers(targets, {"film": file, "lungs": second}, VAL.labels)
+    found = read_soft_targets(targets, key, count=2)
+    p = (softmax(logits, axis=-1) + softmax(logits[:, ::-1], axis=-1)) / 2
+    assert softmax(found.logits, axis=-1) == pytest.approx(p, abs=1e-6)
+    assert found.validation_auroc == pytest.approx(auroc(VAL.labels > 0, p_pneumonia(mean_answer([val, val[::-1]]))))
+    average_answers(targets, {"film": file}, VAL.labels)
+    assert np.array_equal(read_soft_targets(targets, key, count=2).logits, logits)
+    for wrong in (Answers(logits[:, 1:], val), Answers(logits, val)):
+        write_answers(second, wrong, key if len(wrong.views[0]) < 48 else other, teacher=train)
+        with pytest.raises(CxrError, match="the teachers answered to other films or views"):
+            average_answers(targets, {"film": file, "lungs": second}, VAL.labels)
 
 
 def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_rejected(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ CAUSES = {
 
 def teachers(asked: Asked) -> Figures:
     """Section `teachers`: those of TEACHERS, and by what they see and percent of the labels those of few labels."""
-    cells: dict[str, str] = {f"{'whole' if sees in asked.main.sees else 'teacher'}_{sees}": sees for sees in TEACHERS[BOTH]}
+    cells: dict[str, str] = {
+        f"{'whole' if sees in asked.main.sees else 'teacher'}_{sees}": sees for sees in TEACHERS[BOTH]
+    }
     cells |= {name: name.removeprefix("teacher_") for name, cell in asked.cells.items() if isinstance(cell, Teacher)}
     found = {sees: asked.networks[name] for name, sees in cells.items()} | {
         asked.main.teacher: asked.networks["teacher"]
