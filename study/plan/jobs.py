@@ -75,10 +75,6 @@ def _at_site(cell: SiteStudent, study: Study, base: Base) -> SiteSetting:
         fit=_fit(base, view_count=None if few else base.view_count),
         labelled=1.0,
         frame_seed=base.frame_seed,
-        classes=3,
-        pool=1,
-        distill=None,
-        targets=None,
         films=cell.films,
     )
 

@@ -22,10 +22,10 @@ class StudentSetting(Params):
     fit: FitSettings
     labelled: Fraction
     frame_seed: Seed
-    classes: Literal[2, 3]
-    pool: PositiveInt
-    distill: DistillParams | None
-    targets: Literal["views", "eval", "train"] | None
+    classes: Literal[2, 3] = 3
+    pool: PositiveInt = 1
+    distill: DistillParams | None = None
+    targets: Literal["views", "eval", "train"] | None = None
 
 
 class TeacherSetting(Params):

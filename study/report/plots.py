@@ -52,16 +52,14 @@ def forest(title: str, panels: Panels, *, line: float) -> Figure:
 
 
 def curves(title: str, panels: Panels, *, x: str, ticks: Mapping[float, str]) -> Figure:
-    """AUROC over `x`; a series whose name begins with _ is squares in the colour of the one before."""
+    """AUROC over `x`."""
     figure, all_axes = _panels(panels, title, (1.5 + 4 * len(panels), 4.2))
     for axes, series in zip(all_axes, panels.values(), strict=True):
-        lines = [label for label in series if label[0] != "_"]
-        for label, curve in series.items():
-            number, style = lines.index(label.removeprefix("_")), "s" if label[0] == "_" else "o-"
+        for number, (label, curve) in enumerate(series.items()):
             beside = [place * (1 + 0.03 * number) for place in curve]  # so that intervals of one place can be seen
             low, high = ([each[end] for each in curve.values()] for end in ("low", "high"))
             axes.vlines(beside, low, high, color=COLOURS[number], linewidth=1.2)
-            axes.plot(beside, list(map(centre, curve.values())), style, color=COLOURS[number], ms=5, label=label)
+            axes.plot(beside, list(map(centre, curve.values())), "o-", color=COLOURS[number], ms=5, label=label)
         axes.set(xscale="log", xlabel=x)
         axes.set_xticks(list(ticks), list(ticks.values()), fontsize=8)
         axes.minorticks_off()
@@ -97,17 +95,14 @@ def pictures(values: Figures) -> Iterator[tuple[str, Figure]]:
     gains = {f"{e['words']} ({e['seeds']} seeds)": e["difference"] for e in values["gains"] if e["on_top"]}
     yield "gains", forest(f"{drawn}AUROC, distilled minus baseline", framed({"": gains}), line=0)
 
-    students = sorted(values["size"]["students"].values(), key=lambda each: int(each["parameters"]))
-    ticks = {each["parameters"]: f"{each['parameters']:,}" for each in students if each["arch"] == "residual"}
+    students = [each for each in values["size"]["students"].values() if each["arch"] == "residual"]
+    students.sort(key=lambda each: int(each["parameters"]))
+    ticks = {each["parameters"]: f"{each['parameters']:,}" for each in students}
     by_teacher = {
-        f"{mark}{teacher}": {
-            each["parameters"]: each["by_teacher"][how]
-            for each in students
-            if each["arch"] == arch and how in each["by_teacher"]
-        }
+        teacher: {each["parameters"]: each["by_teacher"][how] for each in students if how in each["by_teacher"]}
         for how, teacher in words["teachers"].items()
-        for arch, mark in (("residual", ""), ("plain", "_"))
     }
+    by_teacher = {teacher: points for teacher, points in by_teacher.items() if points}
     yield "size", curves(f"{drawn}Size and teacher", framed(by_teacher), x="parameters", ticks=ticks)
 
     shares = values["labels"]["shares"].values()

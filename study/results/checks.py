@@ -39,10 +39,10 @@ def calibration(models: Mapping[str, Sequence[Network]], draws: Resampling) -> F
         }
         figures[name] = {"temperature": rounded(float(np.mean(fitted)))}
         for state, scored in states.items():
-            ece = averaged([estimate(n, draws.of("test"), calibration_error) for n in scored])
+            ece = averaged([estimate(n, draws["test"], calibration_error) for n in scored])
             figures[name][state] = {
                 "ece": {key: value for key, value in ece.items() if key not in ("low", "high")},
-                "brier": averaged([estimate(one, draws.of("test"), brier) for one in scored]),
+                "brier": averaged([estimate(one, draws["test"], brier) for one in scored]),
             }
         figures[name]["reliability"] = {
             state: {column: [rounded(v) for v in values] for column, values in _pooled(scored).items()}
@@ -70,9 +70,9 @@ def shortcuts(table: pd.DataFrame, models: Mapping[str, Sequence[Network]], draw
     scored |= {name: [network.on("test") for network in networks] for name, networks in models.items()}
     return {
         "fitted_on": int(table["fitted"].sum()),
-        "without_a_network": {name: plain(scores.estimates(one, draws.of("test"))) for name, one in without.items()},
+        "without_a_network": {name: plain(scores.estimates(one, draws["test"])) for name, one in without.items()},
         "auroc_within_strata": {
-            name: averaged([estimate(one, draws.of("test"), within) for one in each]) for name, each in scored.items()
+            name: averaged([estimate(one, draws["test"], within) for one in each]) for name, each in scored.items()
         },
     }
 
@@ -102,9 +102,11 @@ def auroc_within(strata: NDArray[np.int64]) -> Statistic:
 
 def originals(table: pd.DataFrame, params: EvaluateParams) -> Figures:
     """How far P(pneumonia) moves between an original and its small copy, by split and network."""
-    names = [name for name in ("teacher", "baseline", "distilled") if f"{name}_copy" in table]
     return {
-        split: {"n": len(chosen), **{name: {"original_and_copy": _moved(chosen, name, params)} for name in names}}
+        split: {
+            "n": len(chosen),
+            **{name: {"original_and_copy": _moved(chosen, name, params)} for name in ("baseline", "distilled")},
+        }
         for split, chosen in [("all", table), *table.groupby("split")]
     }
 

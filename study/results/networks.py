@@ -69,22 +69,15 @@ def _draws(odds: NDArray[Any], films: pd.DataFrame) -> list[Scored]:
     return [Scored(sick, expit(draw.astype(np.float64)), patients) for draw in np.atleast_2d(odds)]
 
 
-@dataclass(frozen=True)
-class Resampling:
-    """The resamples of patients (B, N) that all figures share, by SPLITS."""
-
-    weights: Mapping[str, Floats]
-
-    def of(self, place: str) -> Floats:
-        """The resamples that belong to a place."""
-        return self.weights[place.partition("_reframed")[0]]
+Resampling = Mapping[str, Floats]
+"""By SPLITS, the resamples of patients (B, N) that all figures share."""
 
 
 def resampling(networks: Iterable[Network], params: EvaluateParams) -> Resampling:
     """The resamples for the films that these were scored on."""
     films = {split: each.on(split) for each in networks for split in SPLITS if split in each.scored}
     made = {"resamples": params.bootstrap_resamples, "seed": params.seed}
-    return Resampling({k: patient_resamples(each.labels, each.patients, **made) for k, each in films.items()})
+    return {split: patient_resamples(each.labels, each.patients, **made) for split, each in films.items()}
 
 
 Measured = dict[str, dict[str, OverSeeds]]
@@ -95,8 +88,9 @@ def measured(networks: Sequence[Network], draws: Resampling) -> Measured:
     """Everywhere, over networks that differ in nothing but the seed; the mean over draws of partners."""
     found: Measured = {}
     for place in networks[0].scored:
+        weights = draws[place.partition("_reframed")[0]]
         each = [
-            scores.mean_estimates([scores.estimates(draw, draws.of(place)) for draw in network.scored[place]])
+            scores.mean_estimates([scores.estimates(draw, weights) for draw in network.scored[place]])
             for network in networks
         ]
         wanted = scores.METRICS if place in ("validation", "test") else FEW
@@ -114,7 +108,7 @@ def summaries(found: Measured) -> Figures:
 def difference(one: Measured, other: Measured) -> Figures:
     """One student minus another, by place and metric: paired by patient and, in the order of the seeds, by seed."""
     return {
-        place: {metric: (each - other[place][metric]).summary() for metric, each in of.items()}
+        place: {metric: (each - other[place][metric]).difference() for metric, each in of.items()}
         for place, of in one.items()
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from study.plan.matrix import BASELINE, BOTH, TEACHERS, Student, Teacher, main_student
+from study.plan.matrix import BASELINE, TEACHERS, Student, Teacher, WholeImages, main_student
 from study.results.networks import Asked, Figures, Measured, difference, one_network, summaries
 
 CAUSES = {
@@ -19,13 +19,9 @@ CAUSES = {
 
 def teachers(asked: Asked) -> Figures:
     """Section `teachers`: those of TEACHERS, and by what they see and percent of the labels those of few labels."""
-    cells: dict[str, str] = {
-        f"{'whole' if sees in asked.main.sees else 'teacher'}_{sees}": sees for sees in TEACHERS[BOTH]
-    }
-    cells |= {name: name.removeprefix("teacher_") for name, cell in asked.cells.items() if isinstance(cell, Teacher)}
-    found = {sees: asked.networks[name] for name, sees in cells.items()} | {
-        asked.main.teacher: asked.networks["teacher"]
-    }
+    teachers = [name for name, cell in asked.cells.items() if isinstance(cell, Teacher | WholeImages)]
+    found = {name.partition("_")[2]: asked.networks[name] for name in teachers}
+    found[asked.main.teacher] = asked.networks["teacher"]
     return {sees: {"parameters": net.parameters, **one_network(net, asked.draws)} for sees, net in found.items()}
 
 

@@ -10,9 +10,6 @@ from scipy.special import stdtrit
 
 from cxr_distill.evaluation.bootstrap import Estimate, Floats, rounded
 
-SHARES = np.linspace(0, 1, 11)
-"""Of the variance of a mean that is due to seeds, the rest being due to patients, in `seed_coverage`."""
-
 
 @dataclass(frozen=True)
 class OverSeeds:
@@ -27,14 +24,15 @@ class OverSeeds:
 
     def summary(self) -> dict[str, float]:
         """{mean, sd, low, high, seeds}: sd between seeds, and the 95% interval over seeds and patients; S >= 2."""
+        value, low, high = self.difference().values()
+        sd = rounded(self.seeds.std(ddof=1))
+        return {"mean": value, "sd": sd, "low": low, "high": high, "seeds": len(self.seeds)}
+
+    def difference(self) -> dict[str, float]:
+        """{value, low, high}, the same."""
         half = float(half_width(self.seeds, self.patients.resamples.var()))
-        return {
-            "mean": rounded(self.patients.value),
-            "sd": rounded(self.seeds.std(ddof=1)),
-            "low": rounded(self.patients.value - half),
-            "high": rounded(self.patients.value + half),
-            "seeds": len(self.seeds),
-        }
+        value = self.patients.value
+        return {"value": rounded(value), "low": rounded(value - half), "high": rounded(value + half)}
 
 
 def half_width(seeds: Floats, of_patients: float | Floats) -> Floats:
@@ -62,11 +60,11 @@ def over_seeds(each: Sequence[Estimate]) -> OverSeeds:
 def seed_coverage(seeds: int) -> float:
     """How often the interval of `half_width` holds the true mean over so many seeds: by simulation, the worst case.
 
-    Of 20,000 students for each of SHARES; seeds and patients shift the figure by normal deviates.
+    Of 20,000 students for each share of the variance that seeds may have; they and patients shift it normally.
     """
     random = np.random.default_rng(0)
     shifted = []
-    for share in SHARES:
+    for share in np.linspace(0, 1, 11):
         figures = np.sqrt(share * seeds) * random.standard_normal((20_000, seeds))
         figures += np.sqrt(1 - share) * random.standard_normal((20_000, 1))
         shifted.append((np.abs(figures.mean(axis=1)) <= half_width(figures, 1 - share)).mean())
