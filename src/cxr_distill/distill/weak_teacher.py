@@ -7,9 +7,11 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+from cxr_distill.base.classes import p_pneumonia
+from cxr_distill.base.probabilities import auroc
 from cxr_distill.distill.params import DistillParams
+from cxr_distill.nets.common.logits import predict_logits
 from cxr_distill.nets.common.precision import CPU
-from cxr_distill.nets.common.validation import auroc_of
 from cxr_distill.training.data import Images
 
 
@@ -21,7 +23,8 @@ def without_a_weaker_teacher(
     teacher: its AUROC on the validation films `val`. Else `distill` as it is, and no reason.
     """
     # Of a copy, because it leaves a network in eval mode, in which it would be trained.
-    own = auroc_of(deepcopy(student), val.pixels, val.labels, device=device)
+    logits = predict_logits(deepcopy(student), val.pixels, device=device)
+    own = auroc(val.labels > 0, p_pneumonia(logits))
     if teacher > own:
         return distill, {}
     reason = (
