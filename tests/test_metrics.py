@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from cxr_distill.base.errors import CxrError
@@ -15,7 +15,8 @@ from cxr_distill.base.templates import signed
 from cxr_distill.compare.curves import precision_recall_curves, roc_curves
 from cxr_distill.compare.differences import differences, geometry_only, shown, temperature_table
 from cxr_distill.evaluation import bootstrap, metrics, scores
-from cxr_distill.evaluation.predictions import logits_of
+from cxr_distill.evaluation.predict import mean_prediction
+from cxr_distill.evaluation.predictions import Predicted, logits_of
 from cxr_distill.evaluation.scores import Scored
 from cxr_distill.report.comparison import comparison_report
 
@@ -266,3 +267,18 @@ def test_temperature_softens_the_teacher() -> None:
     table = temperature_table(films.join(pd.DataFrame(draws, columns=logits_of(films))))
     assert list(table.columns) == ["share", "T_0.5", "T_1", "T_2", "T_4"]
     assert (table["T_4"] <= table["T_1"] + 1e-12).all() and (table["T_1"] <= table["T_0.5"] + 1e-12).all()
+
+
+def test_what_two_networks_say_together_is_the_mean_of_their_probabilities_on_the_films_that_both_saw() -> None:
+    random = np.random.default_rng(0)
+
+    def said(*places: str) -> Predicted:
+        return Predicted({place: [random.normal(size=(5, 3)).astype(np.float32)] for place in places}, 0.5)
+
+    film, lungs = said("as_it_is", "reframed", "lungs_only"), said("as_it_is", "reframed")
+    both = mean_prediction([film, lungs])
+    assert list(both.logits) == ["as_it_is", "reframed"] and both.activation_in_lungs is None
+    for place, (draw,) in both.logits.items():
+        expected = (softmax(film.logits[place][0], axis=1) + softmax(lungs.logits[place][0], axis=1)) / 2
+        assert softmax(draw, axis=1) == pytest.approx(expected, abs=1e-6)
+    assert mean_prediction([film]) is film
