@@ -1,9 +1,9 @@
-"""The baseline: the student from labels alone, with the first weights, views and schedule of the distilled one."""
+"""The baseline: the student from labels alone, with the first weights and views of the distilled one."""
 
 from pathlib import Path
 
 from cxr_distill.nets.common.params import SoftTargetParams
-from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.student.params import BaselineParams, StudentParams
 from stages import resuming
 from stages.params import load_params
 from stages.running import run
@@ -13,7 +13,7 @@ WEIGHTS = Path("models/baseline.safetensors")
 
 
 def main() -> None:
-    params = load_params("student", StudentParams)
+    params = load_params("baseline", BaselineParams).of(load_params("student", StudentParams))
     views = load_params("soft_targets", SoftTargetParams).count
     settings = load_settings()
 

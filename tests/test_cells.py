@@ -55,6 +55,7 @@ from study.plan.site import SiteRows, in_order, site_rows
 MAIN = Main(STUDENT, ["lungs"], OURS)
 BASE = Base(
     student=STUDENT,
+    baseline=STUDENT.model_copy(update={"label_smoothing": 0.1}),
     teacher=TEACHER.model_copy(update={"sees": ["lungs"], "epochs": 1}),
     fit=SETTINGS,
     view_count=2,
@@ -410,6 +411,7 @@ def test_few_labels_take_as_many_steps_and_their_teacher_no_longer_than_the_full
     every = jobs_of(cells_of(study, MAIN), study, BASE)
     alone, taught = every["labels_5_baseline_0"].setting, every["labels_5_lungs_0"].setting
     assert isinstance(alone, StudentSetting) and isinstance(taught, StudentSetting)
+    assert (alone.student.label_smoothing, taught.student.label_smoothing) == (0.1, STUDENT.label_smoothing)
     assert alone.student.epochs == 20 * STUDENT.epochs and alone.fit.view_count is None
     assert taught.student.epochs == STUDENT.epochs and taught.fit.view_count == 2
     assert taught.distill == DistillParams(alpha=1.0, temperature=4.0, loss="hinton")

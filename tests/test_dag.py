@@ -92,6 +92,7 @@ def feeds(out: str, dep: str) -> bool:
             {"train_teacher", "ask_teacher", "soft_targets", "train_baseline"},
         ),
         ("param_sets", {"distill_set", "compare"}, {"train_teacher", "soft_targets", "train_baseline", "distill"}),
+        ("baseline.epochs", {"train_baseline", "evaluate", "compare"}, {*TRAINING} - {"train_baseline"}),
         ("student.epochs", {"train_baseline", "distill", "distill_set"}, {"train_teacher", "soft_targets"}),
         ("teacher.epochs", {"train_teacher", "soft_targets", "distill", "release"}, {"train_baseline", "find_lungs"}),
         ("teacher.sees", {"soft_targets", "evaluate_teacher", "distill", "release"}, {"train_baseline", "find_lungs"}),

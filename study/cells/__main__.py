@@ -9,7 +9,7 @@ from cxr_distill.base.errors import CxrError
 from cxr_distill.distill.params import DistillParams
 from cxr_distill.evaluation.params import EvaluateParams
 from cxr_distill.nets.common.params import SoftTargetParams
-from cxr_distill.nets.student.params import StudentParams
+from cxr_distill.nets.student.params import BaselineParams, StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
 from stages.params import load_params
 from stages.running import run
@@ -34,7 +34,8 @@ def main() -> None:
     study = read_study(FOLDER / "params.yaml")
     if student.init != "random":
         raise CxrError("student.init: the study compares students whose first weights are random; set it to random")
-    base = Base(student=student, teacher=teacher, fit=settings, view_count=soft.count, frame_seed=evaluate.seed)
+    alone, more = load_params("baseline", BaselineParams).of(student), {"view_count": soft.count}
+    base = Base(student=student, baseline=alone, teacher=teacher, fit=settings, frame_seed=evaluate.seed, **more)
     jobs = jobs_of(cells_of(study, Main(student, teacher.sees, distill)), study, base)
 
     from cxr_distill.base.files import file_sha256

@@ -20,7 +20,7 @@ from cxr_distill.nets.common.precision import AUTO, processor, resolved
 
 # Loaded here, so that the hashes of `environment` are those of the code that will run.
 from study.cells import distilled, network, site, teacher
-from study.plan.settings import Setting, StudentSetting
+from study.plan.settings import Setting, StudentSetting, TeacherSetting, WholeSetting
 from study.plan.site import SiteSetting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,11 +42,9 @@ def cell_key(setting: Setting, inputs: Mapping[str, str], environment: Environme
 
 def code_of(setting: Setting, environment: Environment) -> str:
     """The hash of the code that trains this kind of cell: another loss of distillation leaves students alone valid."""
-    if isinstance(setting, SiteSetting):
-        return str(environment["code"]["site"])
-    if not isinstance(setting, StudentSetting):
-        return str(environment["code"]["teacher"])
-    return str(environment["code"]["distilled" if setting.distill else "baseline"])
+    of_student = "distilled" if isinstance(setting, StudentSetting) and setting.distill else "baseline"
+    others = {SiteSetting: "site", TeacherSetting: "teacher", WholeSetting: "teacher"}
+    return str(environment["code"][others.get(type(setting), of_student)])
 
 
 @cache

@@ -22,6 +22,7 @@ class Base(Params):
     """What the cells change: sections of params.yaml, and single values of others."""
 
     student: StudentParams
+    baseline: StudentParams
     teacher: TeacherParams
     fit: FitSettings
     view_count: PositiveInt
@@ -80,21 +81,21 @@ def _at_site(cell: SiteStudent, study: Study, base: Base) -> SiteSetting:
 
 
 def _student(cell: Student, study: Study, base: Base) -> StudentSetting:
-    blog = cell.blog
+    blog, base_student = cell.blog, base.baseline if cell.how == BASELINE else base.student
     changes: dict[str, Any] = {"seed": cell.seed}
     if blog:
         changes |= {"epochs": blog.epochs, "keep": blog.keep, "learning_rate": cell.learning_rate}
     # From labels alone it sees none of the other films: it gets about as many steps of the labelled ones.
     few = cell.how == BASELINE and cell.share < 1
     if few:
-        changes["epochs"] = round(base.student.epochs / cell.share)
+        changes["epochs"] = round(base_student.epochs / cell.share)
     fit: dict[str, Any] = {"view_count": None if few else base.view_count if cell.views else 1}
     if not cell.views:
         fit["views"] = no_views(base.fit.views)
     if blog:
         fit |= {"balance": blog.balance, "operating_point": blog.operating_point}
     return StudentSetting(
-        student=student_of(study, cell.student, base.student, **changes),
+        student=student_of(study, cell.student, base_student, **changes),
         fit=_fit(base, **fit),
         labelled=cell.share,
         frame_seed=base.frame_seed,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cxr_distill.base.params import PositiveInt
+from cxr_distill.base.params import Number, Params, PositiveInt, PositiveNumber
 from cxr_distill.nets.common.params import FitParams
 
 
@@ -27,3 +27,19 @@ class StudentParams(FitParams):
         if self.arch == "residual" and min(self.channels) < 8:
             raise ValueError("arch residual needs at least 8 channels in every stage")
         return self
+
+
+class BaselineParams(Params):
+    """Section `baseline`: what the student without a teacher has otherwise than section `student` says; None: nothing.
+
+    A schedule that suits a student with a teacher need not suit one without.
+    """
+
+    epochs: PositiveInt | None = None
+    learning_rate: PositiveNumber | None = None
+    weight_decay: Annotated[Number, Field(ge=0)] | None = None
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)] | None = None
+
+    def of(self, student: StudentParams) -> StudentParams:
+        """The baseline of this student."""
+        return student.model_copy(update=self.model_dump(exclude_none=True))
