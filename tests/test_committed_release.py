@@ -218,7 +218,8 @@ def test_latency_without_models_is_one_clear_line_and_leaves_the_report(
     values = {"ROOT": tmp_path, "REPORT": report, "TEACHERS": tmp_path / "models", "MEASURED": ()}
     for name, value in values.items():
         monkeypatch.setattr(latency, name, value)
-    missing = "models/film.safetensors, models/lungs.safetensors"
+    sees = yaml.safe_load((ROOT / "params.yaml").read_text())["teacher"]["sees"]
+    missing = ", ".join(f"models/{each}.safetensors" for each in sees)
     with pytest.raises(SystemExit, match=rf"^error: {missing} missing; run `dvc repro`[^\n]*$"):
         run_benchmark(latency.main)
     assert report.read_text() == "as it was"

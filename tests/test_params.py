@@ -64,5 +64,6 @@ def test_numbers_as_people_write_them_are_accepted(tmp_path: Path, written: str)
 
 
 def test_a_stage_whose_params_are_right_gets_as_far_as_its_inputs(tmp_path: Path) -> None:
-    assert "data/lungs/train.safetensors" in run("train_teacher lungs", tmp_path, {}).stderr
-    assert run("ask_teacher ribs", tmp_path, {}).stderr == "error: name one of film, lungs on the command line\n"
+    both = {"teacher": {"sees": ["film", "lungs"]}}
+    assert "data/lungs/train.safetensors" in run("train_teacher lungs", tmp_path, both).stderr
+    assert run("ask_teacher ribs", tmp_path, both).stderr == "error: name one of film, lungs on the command line\n"
