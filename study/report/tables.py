@@ -69,9 +69,10 @@ def values_of(figures: Figures, evaluation: Figures) -> dict[str, Any]:
     columns = [each for each in words["columns"] if each[0] in places]
     changed = {key: name for key, name in words["changed"].items() if key in changes}
     frames = {place: name for place, name in words["frames"].items() if place in places}
+    causes = {key: name for key, name in words["causes"].items() if key in figures["blog"]["causes"]}
     return {
         **figures,
-        "words": {**words, "changed": changed, "columns": columns, "frames": frames},
+        "words": {**words, "changed": changed, "columns": columns, "frames": frames, "causes": causes},
         "synthetic": evaluation.get("synthetic", False),
         "models": evaluation["models"],
         "gains": gains(figures, words),
