@@ -652,11 +652,11 @@ def test_deleted_outputs_come_back_from_the_store_and_a_changed_question_costs_i
     text = params.read_text()
     params.write_text(text.replace("learning_rates: [1.0e-5, 1.0e-3]", "learning_rates: [1.0e-5, 2.0e-3]"))
     output = run(study, "dvc", "repro", "cells")
-    assert ran(output)[-1] == "cells" and f"cells: {CELLS - 3} of {CELLS} are in" in output
+    assert ran(output)[-1] == "cells" and f"cells: {CELLS - 6} of {CELLS} are in" in output
     assert len(names_in(study / "out/cells")) == CELLS
     params.write_text(text.replace("residual_4k", "renamed"))
     assert f"cells: {CELLS} of {CELLS} are in" in run(study, "dvc", "repro", "-s", "cells")
-    assert "size_renamed_film_0.safetensors" in names_in(study / "out/cells")
+    assert "renamed_both_0.safetensors" in names_in(study / "out/cells")
     params.write_text(text)
 
 
@@ -666,7 +666,7 @@ def test_a_wrong_setting_is_one_line_and_nothing_is_trained_or_lost(repo: Path) 
     text, kept, cells = params.read_text(), names_in(store), names_in(repo / "study/out/cells")
     for old, new, reason in (
         ("shares: [0.5]", "shares: [1.5]", "study/params.yaml: labels.shares.0"),
-        ("pool: 2", "pool: 5", "study/params.yaml: blog_low_baseline: pool 5 does not divide"),
+        ("pool: 2", "pool: 5", "study/params.yaml: blog_low_baseline_0: pool 5 does not divide"),
         (
             "[8, 16, 16]",
             "[8, 16, 24]",
