@@ -12,6 +12,7 @@ import pytest
 import yaml
 from conftest import edit, put_back, ran, run
 
+from cxr_distill.base.files import file_sha256
 from cxr_distill.base.tables import read_csv
 from cxr_distill.evaluation.predictions import COLUMNS, scored_split
 from cxr_distill.evaluation.scores import threshold_for_sensitivity
@@ -121,6 +122,28 @@ def test_without_cache_or_data_the_report_is_made_of_what_git_has(repo: Path, tm
     assert ran(run(clone, "dvc", "repro", "-s", "report")) == ["report"]
     assert "What networks read" in (clone / "reports/comparison.md").read_text()
     assert "didn't change" in run(clone, "dvc", "repro", "-s", "--dry", "report")
+
+
+@pytest.mark.slow
+def test_a_second_teacher_is_trained_beside_the_first_and_the_mean_of_both_teaches(repo: Path) -> None:
+    first = (repo / "models/teachers/lungs.safetensors").read_bytes()
+    output = run(repo, "dvc", "exp", "run", "-S", "teacher.sees=[film,lungs]")
+    stages = ran(output)
+    assert {"train_teacher@film", "ask_teacher@film", "soft_targets", "evaluate_teacher", "distill"} <= {*stages}
+    assert not {"train_teacher@lungs", "ask_teacher@lungs", "train_baseline", "evaluate@baseline"} & {*stages}
+    assert (repo / "models/teachers/lungs.safetensors").read_bytes() == first
+    teacher = json.loads((repo / "evaluation/teacher.json").read_text())
+    networks = [repo / f"models/teachers/{sees}.safetensors" for sees in ("film", "lungs")]
+    assert teacher["sees"] == ["film", "lungs"] and teacher["weights_sha256"] == file_sha256(*networks)
+    # The film is reframed and its lungs are the same: the mean moves.
+    assert teacher["test"]["frames"]["reframed"]["auroc"]["value"] != teacher["test"]["auroc"]
+    assert "There are two teachers" in (repo / "reports/comparison.md").read_text()
+    # Back to one teacher: the file of the other one is left over, and changes nothing.
+    run(repo, "git", "checkout", "-q", "-f", "main")
+    run(repo, "dvc", "checkout", "-f", "-q")
+    run(repo, "dvc", "exp", "remove", "-A")
+    assert "train_teacher@lungs" not in ran(run(repo, "dvc", "repro"))
+    assert run(repo, "git", "diff", "--stat", "--", "metrics", "reports") == ""
 
 
 @pytest.mark.slow
