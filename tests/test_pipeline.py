@@ -180,7 +180,7 @@ def test_a_stray_prediction_is_rejected(repo: Path) -> None:
 
 
 def test_plots_open_offline(repo: Path) -> None:
-    run(repo, "dvc", "plots", "show", "-o", "dvc_plots")
+    assert "failed" not in run(repo, "dvc", "plots", "show", "-o", "dvc_plots")
     page = (repo / "dvc_plots" / "index.html").read_text()
     assert re.search(r'<script[^>]+src=|<link[^>]+href="http', page) is None
     assert page.count("vegaEmbed") >= 7 and "static/" in page
