@@ -252,6 +252,7 @@ def test_share_of_activation_in_the_lungs_by_hand() -> None:
 FINDER = LungParams(channels=[8, 12, 16], epochs=16, batch_size=16, learning_rate=4e-3, weight_decay=0.01, seed=0)
 
 
+@pytest.mark.slow
 def test_a_finder_learns_where_lungs_are_and_again_the_same() -> None:
     films = [draw_film(KINDS[number % 3], np.random.default_rng(number)) for number in range(192)]
     pixels = np.stack([decode(film.jpeg, size=32).pixels for film in films])

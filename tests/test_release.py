@@ -33,7 +33,7 @@ from demo.workspace import make_workspace
 FACTS = Facts(32, ("normal", "bacterial", "viral"), 0.5, 2.0, -1.0, -2.0, "data", "weights", "fp32")
 
 
-@pytest.mark.parametrize("arch", ["plain", "residual"])
+@pytest.mark.parametrize("arch", [pytest.param("plain", marks=pytest.mark.slow), "residual"])
 def test_the_graph_answers_as_the_student_does(arch: str, drawn_student, drawn_tensors: np.ndarray) -> None:
     student = drawn_student(arch)
     model = Model(with_facts(to_onnx(Screener(student, Typicality(32), 2.0), size=32), FACTS))
@@ -54,6 +54,7 @@ def test_the_graph_answers_as_the_student_does(arch: str, drawn_student, drawn_t
     assert np.abs(answers.activation.mean(axis=(1, 2)) + terms - logit(p)).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_probability_is_at_most_1_however_sure_the_student_is(drawn_student, drawn_tensors: np.ndarray) -> None:
     student = deepcopy(drawn_student("residual"))
     with torch.no_grad():
