@@ -52,9 +52,9 @@ from study.plan.params import read_study, student_of
 WARM_UPS, RUNS, ROUNDS = 20, 40, 6
 FILMS = 200  # at most, of the archive
 LARGE = 224  # pixels a side: the usual input of ResNet-18
-TEACHERS, STUDENT = ROOT / "models/teachers", ROOT / "models/distilled.safetensors"
+TEACHER, STUDENT = ROOT / "models/teacher.safetensors", ROOT / "models/distilled.safetensors"
 RELEASE = ROOT / "release"
-MEASURED = (STUDENT, RELEASE / FP32, RELEASE / INT8)
+MEASURED = (TEACHER, STUDENT, RELEASE / FP32, RELEASE / INT8)
 REPORT, BY_SIZE = ROOT / "reports/latency.md", ROOT / "study/latency.json"
 SCREEN = (
     "import sys; from cxr_distill.screen.command import main; main(); "
@@ -90,20 +90,6 @@ def network(net: nn.Module, size: int, figures: str) -> Subject:
     return Subject(lambda: session.run(None, feed), len(content) / 1e6, figures, count_parameters(net), multiply_adds)
 
 
-def together(nets: Sequence[Subject]) -> Subject:
-    """Networks that answer one image one after the other, as the teachers do."""
-    parameters, multiply_adds = (sum(getattr(net, name) for net in nets) for name in ("parameters", "multiply_adds"))
-    runs = [net.run for net in nets]
-    return Subject(
-        lambda: [run() for run in runs], sum(net.megabytes for net in nets), nets[0].figures, parameters, multiply_adds
-    )
-
-
-def teacher_files(params: Mapping[str, Any]) -> list[Path]:
-    """The weights of the teachers, in the order in which params.yaml names them."""
-    return [TEACHERS / f"{sees}.safetensors" for sees in params["teacher"]["sees"]]
-
-
 def released(name: str, figures: str) -> Subject:
     """A released file, with all its outputs. Raises CxrError if it was made from another student."""
     file = RELEASE / name
@@ -117,8 +103,7 @@ def released(name: str, figures: str) -> Subject:
 
 def subjects(size: int, params: Mapping[str, Any]) -> dict[str, Subject]:
     """Teacher and student at `size` px, the teacher at LARGE, and the released files."""
-    of_teacher = parse(TeacherParams, params["teacher"], "teacher")
-    teachers = [load_teacher(of_teacher, file) for file in teacher_files(params)]
+    teacher = load_teacher(parse(TeacherParams, params["teacher"], "teacher"), TEACHER)
     student = build_student(parse(StudentParams, params["student"], "student"))
     load_weights(student, STUDENT)
     figures = {name: _json(ROOT / f"metrics/{name}.json")["test"] for name in ("teacher", "distilled")}
@@ -127,9 +112,9 @@ def subjects(size: int, params: Mapping[str, Any]) -> dict[str, Subject]:
     }
     cells = {name: f"{scores['accuracy']:.3f} | {scores['auroc']:.3f}" for name, scores in figures.items()}
     return {
-        f"teacher at {size} px": together([network(each, size, cells["teacher"]) for each in teachers]),
+        f"teacher at {size} px": network(teacher, size, cells["teacher"]),
         f"student at {size} px": network(student, size, cells["distilled"]),
-        f"teacher at {LARGE} px": together([network(each, LARGE, "- | -") for each in teachers]),
+        f"teacher at {LARGE} px": network(teacher, LARGE, "- | -"),
         f"released fp32 at {size} px, all outputs": released(FP32, cells["fp32"]),
         f"released int8 at {size} px, all outputs": released(INT8, cells["int8"]),
     }
@@ -195,10 +180,9 @@ def machine() -> str:
     )
 
 
-def model_files(params: Mapping[str, Any]) -> str:
-    """The files that were measured, as tests/test_committed_release.py reads them; the teachers' as one."""
-    files = {"teacher": teacher_files(params), **{file.name: [file] for file in MEASURED}}
-    digests = ", ".join(f"`{name}` `{file_sha256(*each)[:12]}`" for name, each in files.items())
+def model_files() -> str:
+    """The files that were measured, as tests/test_committed_release.py reads them."""
+    digests = ", ".join(f"`{file.name}` `{file_sha256(file)[:12]}`" for file in MEASURED)
     return f"Model files, each with the first 12 digits of its SHA-256: {digests}."
 
 
@@ -266,15 +250,14 @@ def read_films(path: Path) -> list[bytes]:
 
 
 def main() -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    needed = [*teacher_files(params), *MEASURED]
-    if missing := [str(file.relative_to(ROOT)) for file in needed if not file.is_file()]:
+    if missing := [str(file.relative_to(ROOT)) for file in MEASURED if not file.is_file()]:
         raise CxrError(f"{', '.join(missing)} missing; run `dvc repro` or `dvc pull`")
     require_three_classes(read_index(ROOT / "data/index.csv")["subtype"], what="this benchmark")
     if (load := os.getloadavg()[0]) > 1:
         progress(f"warning: load average {load:.1f}; other work slows the command down, and every figure a little")
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
     size = params["preprocess"]["image_size"]
     films = read_films(archive_argument())
     nets = subjects(size, params)
@@ -293,7 +276,7 @@ def main() -> None:
         f"On one thread the student needs {_median(times, student):.2f} ms for an image, the teacher {faster:.1f} "
         f"times as long. From the bytes of a JPEG of original size to its answer it takes {answer:.1f} ms.\n",
         f"{machine()}\n",
-        f"{model_files(params)}\n",
+        f"{model_files()}\n",
         *table(nets, list(steps), times),
         "",
         *ratios(nets, times),

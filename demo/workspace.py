@@ -8,8 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,11 +62,8 @@ def stages_of(folder: Path) -> list[Stage]:
             stages.append(Stage(name, found["cmd"], found["desc"]))
             continue
         entries, inner = found["foreach"], found["do"]
-        if isinstance(entries, str):  # ${section.key}
-            entries = reduce(getitem, entries[2:-1].split("."), params)
-        for key in entries:
-            command = inner["cmd"].replace("${key}", key).replace("${item}", key)
-            stages.append(Stage(f"{name}@{key}", command, inner["desc"]))
+        for key in params[entries[2:-1]] if isinstance(entries, str) else entries:
+            stages.append(Stage(f"{name}@{key}", inner["cmd"].replace("${key}", key), inner["desc"]))
     return stages
 
 

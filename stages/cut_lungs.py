@@ -15,7 +15,6 @@ def main() -> None:
 
     import numpy as np
 
-    from cxr_distill.base.files import file_sha256
     from cxr_distill.base.tables import read_index
     from cxr_distill.base.tensors import read_tensors, write_tensors
     from cxr_distill.data.archive import convert_images, list_images, open_archive
@@ -39,7 +38,6 @@ def main() -> None:
         write_tensors(
             Path(f"data/lungs/{split}.safetensors"),
             {"images": np.stack(lungs), "labels": tensors["labels"]},
-            {"films": file_sha256(films)},
         )
 
 

@@ -22,7 +22,7 @@ def main() -> None:
     views = load_params("soft_targets", SoftTargetParams).count
     settings = load_settings()
 
-    from cxr_distill.base.files import file_sha256, write_rows
+    from cxr_distill.base.files import write_rows
     from cxr_distill.base.labels import count_classes
     from cxr_distill.distill.targets import read_soft_targets, target_key
     from cxr_distill.distill.task import DistillationTask
@@ -34,13 +34,13 @@ def main() -> None:
     from cxr_distill.training.loop import HISTORY, fit
 
     trained = trained_with(settings.trainer)
-    key = target_key(films=file_sha256(TRAIN), views=settings.views)
+    key = target_key(films=TRAIN, views=settings.views)
     targets = read_soft_targets(SOFT_TARGETS, key, count=views)
     data = TrainingData(read_images(TRAIN), read_images(VAL), targets.logits)
     init = {"random": random, "release": release}[params.init]
     net = init.begin(params, classes=count_classes(data.train.labels))
     trained |= init.named()
-    if params.init == "release":  # a student that has learned already asks how good its teachers are
+    if params.init == "release":  # a student that has learned already asks how good its teacher is
         device = device_of(settings.trainer)
         distill, reason = without_a_weaker_teacher(distill, targets.validation_auroc, net, data.val, device=device)
         trained |= reason

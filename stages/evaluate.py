@@ -40,20 +40,18 @@ def main() -> None:
     device = device_of(trainer)
     index = read_index(Path("data/index.csv"))
     classes = len(class_names(index["subtype"]))
+    weights = Path(f"models/{name}.safetensors")
     if name == "teacher":
-        files = {str(sees): Path(f"models/teachers/{sees}.safetensors") for sees in teacher.sees}
-        nets = {sees: load_teacher(teacher, file, classes=classes) for sees, file in files.items()}
+        net, kinds = load_teacher(teacher, weights, classes=classes), list(map(str, teacher.sees))
     else:
-        files = {"film": Path(f"models/{name}.safetensors")}
-        nets = {"film": load_student(student, files["film"], classes=classes)}
+        net, kinds = load_student(student, weights, classes=classes), ["film"]
 
-    def predicted_by(sees: str, split: str) -> Predicted:
+    def predicted_of(sees: str, split: str) -> Predicted:
         seen, _ = read_tensors(Path(f"data/{sees}/{split}.safetensors"))
-        net, boxes = nets[sees], seen.get("boxes")
-        return predict(net, seen["images"], seen["labels"], boxes, seed=params.seed, device=device)
+        return predict(net, seen["images"], seen["labels"], seen.get("boxes"), seed=params.seed, device=device)
 
-    predicted = {split: mean_prediction([predicted_by(sees, split) for sees in nets]) for split in ("val", "test")}
-    films = {split: read_tensors(Path(f"data/{next(iter(nets))}/{split}.safetensors"))[0] for split in predicted}
+    predicted = {split: mean_prediction([predicted_of(sees, split) for sees in kinds]) for split in ("val", "test")}
+    films = {split: read_tensors(Path(f"data/{kinds[0]}/{split}.safetensors"))[0] for split in predicted}
     tables = [
         predictions_table(index, split=split, labels=films[split]["labels"], logits=each.logits)
         for split, each in predicted.items()
@@ -67,11 +65,11 @@ def main() -> None:
         sensitivity_target=params.sensitivity_target,
     )
     network = {
-        "parameters": sum(map(count_parameters, nets.values())),
-        "megabytes": rounded(sum(file.stat().st_size for file in files.values()) / 1e6),
-        "weights_sha256": file_sha256(*files.values()),  # by which reports name the files that they are about
-        "trained": read_trained(next(iter(files.values()))),
-        "sees": [*nets],
+        "parameters": count_parameters(net),
+        "megabytes": rounded(weights.stat().st_size / 1e6),
+        "weights_sha256": file_sha256(weights),  # by which reports name the file that they are about
+        "trained": read_trained(weights),
+        "sees": kinds,
     }
     title = f"{name}: test images by outcome"
     picture = example_picture(films["test"]["images"], scored_split(predictions, "test"), title=title)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +39,6 @@ def read_section(section: str, *, path: Path = PARAMS) -> Any:
         raise CxrError(f"{path} has no section {section}") from None
     _name_old_keys(everything, path)
     return values
-
-
-def one_of(known: Sequence[str]) -> str:
-    """The argument of a stage on its command line. Raises CxrError unless it is one, and `known`."""
-    if len(sys.argv) != 2 or sys.argv[1] not in known:
-        raise CxrError(f"name one of {', '.join(known)} on the command line")
-    return sys.argv[1]
 
 
 def _name_old_keys(everything: Any, path: Path) -> None:

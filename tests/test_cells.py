@@ -22,6 +22,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, with_path
+from scipy.special import expit
 from small_training import OURS, SETTINGS, STUDENT, TEACHER, TRAIN, VAL, VIEWS, images
 
 from cxr_distill.base.errors import CxrError
@@ -42,7 +43,7 @@ from study.cells import cluster, keys
 from study.cells.cluster import Input, Inputs, input_of, keys_of, train_cells
 from study.cells.distilled import collapse, train_distilled
 from study.cells.keys import cell_key, code_hash, environment
-from study.cells.network import framed, pooled, seen, train_baseline
+from study.cells.network import framed, mean_scores, pooled, seen, train_baseline
 from study.cells.store import default_store, open_store, read_cell, write_folder
 from study.cells.teacher import by_mode, train_teacher
 from study.plan.jobs import LONGEST, Base, jobs_of, no_views
@@ -94,8 +95,8 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
     study = asked(tmp_path_factory.mktemp("asked"))
     every = jobs_of(cells_of(study, MAIN), study, BASE)
     names = ("small_baseline_1", "main_film_0", "small_lungs_0", "main_both_1", "labels_50_baseline_0",
-             "labels_50_lungs_0", "not_augmented_lungs_0", "blog_high_train_0", "teacher_film", "teacher_lungs_50",
-             "whole_lungs", "site_release", "site_20_random_0", "site_20_release_0")  # fmt: skip
+             "labels_50_lungs_0", "not_augmented_lungs_0", "blog_high_train_0", "teacher_film", "teacher_both",
+             "teacher_lungs_50", "whole", "site_release", "site_20_random_0", "site_20_release_0")  # fmt: skip
     return {name: every[name] for name in names}
 
 
@@ -116,13 +117,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
         write_tensors(folder / f"film_{split}", {"images": each.pixels, "labels": each.labels, "boxes": each.boxes})
         write_tensors(folder / f"lungs_{split}", {"images": 255 - each.pixels, "labels": each.labels})
     logits = np.random.default_rng(0).normal(size=(2, 48, 3)).astype(np.float32)
-    write_tensors(folder / "answers", {"views": logits})
+    write_tensors(folder / "soft_targets", {"logits": logits})
     write_weights(build_teacher(TEACHER), folder / "teacher")
     files = {sees: {split: input_of(folder / f"{sees}_{split}") for split in FILMS} for sees in ("film", "lungs")}
     part = np.random.default_rng(0).permutation(sum(len(FILMS[split].labels) for split in ("train", "val"))) % 6
     site = {0: SiteRows(part < 2, part == 2, part == 5), 20: SiteRows(part == 3, part == 4, part == 5)}
-    answers, weights = ({"lungs": input_of(folder / name)} for name in ("answers", "teacher"))
-    return Inputs(files, answers, weights, {0.5: LABELLED}, site)
+    return Inputs(files, input_of(folder / "soft_targets"), input_of(folder / "teacher"), {0.5: LABELLED}, site)
 
 
 def dask(*command: str) -> subprocess.Popen[bytes]:
@@ -203,13 +203,13 @@ def test_one_changed_cell_trains_one_and_a_damaged_file_is_trained_again(
     shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
     name = "small_baseline_1"
     train_cells({**jobs, name: slower(jobs[name], 1e-4)}, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 13 of 14 are in" in capsys.readouterr().out
+    assert "cells: 14 of 15 are in" in capsys.readouterr().out
     where = keys_of(jobs, inputs, environment())
     damaged, cut = (tmp_path / f"{where[name]}.safetensors" for name in ("blog_high_train_0", "not_augmented_lungs_0"))
     damaged.write_bytes(damaged.read_bytes()[:-1] + bytes([damaged.read_bytes()[-1] ^ 1]))
     cut.write_bytes(cut.read_bytes()[:100])
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 12 of 14 are in" in capsys.readouterr().out
+    assert "cells: 13 of 15 are in" in capsys.readouterr().out
     assert content(one_worker).items() <= content(tmp_path).items()
 
 
@@ -233,15 +233,14 @@ def test_a_changed_teacher_costs_its_students_and_one_from_the_store_is_not_trai
     shutil.copytree(one_worker, tmp_path, dirs_exist_ok=True)
     changed = {**jobs, "teacher_film": slower(jobs["teacher_film"], 1e-4)}
     done, _ = train_cells(changed, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 11 of 14 are in" in capsys.readouterr().out
+    assert "cells: 13 of 15 are in" in capsys.readouterr().out
     before, _ = train_cells(jobs, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 14 of 14 are in" in capsys.readouterr().out
-    for name in ("main_film_0", "main_both_1"):
-        assert not np.array_equal(done[name]["val"], before[name]["val"])
+    assert "cells: 15 of 15 are in" in capsys.readouterr().out
+    assert not np.array_equal(done["main_film_0"]["val"], before["main_film_0"]["val"])
     taught = tmp_path / f"{keys_of(jobs, inputs, environment())['labels_50_lungs_0']}.safetensors"
     taught.unlink()
     train_cells(jobs, inputs, tmp_path, scheduler=running.address)
-    assert "cells: 13 of 14 are in" in capsys.readouterr().out
+    assert "cells: 14 of 15 are in" in capsys.readouterr().out
     assert content(one_worker).items() <= content(tmp_path).items()
 
 
@@ -249,14 +248,14 @@ def test_a_changed_teacher_costs_its_students_and_one_from_the_store_is_not_trai
 def test_a_cell_that_fails_is_named_with_its_students_and_the_others_are_kept(
     jobs: dict[str, Job], inputs: Inputs, running: SimpleNamespace, tmp_path: Path
 ) -> None:
-    names = ("teacher_film", "main_film_0", "main_both_1", "small_baseline_1", "blog_high_train_0", "whole_lungs")
+    names = ("teacher_film", "main_film_0", "small_baseline_1", "blog_high_train_0", "whole")
     few = {name: jobs[name] for name in names}
     for name in ("teacher_film", "small_baseline_1"):
         few[name] = slower(few[name], 1e30)
     with pytest.raises(CxrError, match=r"^cell small_baseline_1: the loss became NaN") as caught:
         train_cells(few, inputs, tmp_path, scheduler=running.address)
     assert "; cell teacher_film: the loss became NaN" in str(caught.value)
-    assert str(caught.value).endswith("(no teacher for main_both_1, main_film_0)") and "\n" not in str(caught.value)
+    assert str(caught.value).endswith("(no teacher for main_film_0)") and "\n" not in str(caught.value)
     assert len(content(tmp_path)) == 2
 
 
@@ -296,16 +295,17 @@ def test_another_input_makes_the_cells_stale_that_are_made_from_it(jobs: dict[st
         return {name for name in jobs if before[name] != after[name]}
 
     few_labels = {"teacher_lungs_50", "labels_50_lungs_0"}
-    of_whole = {"whole_lungs", "not_augmented_lungs_0", "blog_high_train_0"}
+    of_whole = {"whole", "not_augmented_lungs_0", "blog_high_train_0"}
     at_site = {"site_release", "site_20_random_0", "site_20_release_0"}
-    assert stale(changed(inputs, "film", "test", other)) == set(jobs) - {"teacher_lungs_50", "whole_lungs", *at_site}
+    assert stale(changed(inputs, "film", "test", other)) == set(jobs) - {"teacher_lungs_50", "whole", *at_site}
     assert stale(changed(inputs, "film", "val", other)) >= at_site
     rows = {**inputs.site, 0: inputs.site[20]}
     assert stale(replace(inputs, site=rows)) == {"site_release", "site_20_release_0"}
-    assert stale(changed(inputs, "lungs", "val", other)) == few_labels | of_whole
-    assert stale(changed(inputs, "lungs", "train", other)) == few_labels | of_whole
-    assert stale(replace(inputs, answers={"lungs": other})) == {"small_lungs_0", "main_both_1"}
-    assert stale(replace(inputs, weights={"lungs": other})) == of_whole
+    of_both = {"teacher_both", "main_both_1"}
+    assert stale(changed(inputs, "lungs", "val", other)) == few_labels | of_both
+    assert stale(changed(inputs, "lungs", "train", other)) == few_labels | of_both | of_whole
+    assert stale(replace(inputs, soft_targets=other)) == {"small_lungs_0"}
+    assert stale(replace(inputs, weights=other)) == of_whole
     assert stale(replace(inputs, labelled={0.5: ~LABELLED})) == few_labels | {"labels_50_baseline_0"}
 
 
@@ -384,7 +384,9 @@ def test_every_network_has_a_name_that_says_what_it_is_and_the_pipelines_own_are
     assert by_seed(cells, "size", "small", "lungs") == {0: "small_lungs_0", 1: "small_lungs_1"}
     assert by_seed(cells, "size", "small", "film") == {}
     assert by_seed(cells, "labels", "small", "lungs", share=0.5) == {0: "labels_50_lungs_0", 1: "labels_50_lungs_1"}
-    assert {name for name, cell in cells.items() if isinstance(cell, Teacher)} == {"teacher_film", "teacher_lungs_50"}
+    assert {name for name, cell in cells.items() if isinstance(cell, Teacher)} == {
+        "teacher_film", "teacher_both", "teacher_lungs_50",
+    }  # fmt: skip
     size = [cell for cell in cells.values() if isinstance(cell, Student) and cell.group == "size"]
     assert all(cell.distill in (None, OURS) for cell in size)
     assert set(jobs_of(cells, study, BASE)) == set(cells) - {"baseline", "distilled"}
@@ -396,14 +398,13 @@ def test_the_study_trains_the_teachers_that_the_pipeline_has_not_and_asks_the_ot
     study = asked(tmp_path)
     by_films, by_both = (cells_of(study, replace(MAIN, sees=sees)) for sees in (["film"], ["film", "lungs"]))
     assert by_films["teacher_lungs"] == Teacher("lungs") and "teacher_film" not in by_films
-    assert by_films["distilled"] == Student("size", "main", "film", 0, OURS, ("answers_film",))
-    assert by_films["main_both_0"] == Student("size", "main", "both", 0, OURS, ("answers_film", "teacher_lungs"))
+    assert by_films["distilled"] == Student("size", "main", "film", 0, OURS, "soft_targets")
+    assert by_films["main_both_0"] == Student("size", "main", "both", 0, OURS, "teacher_both")
     assert by_films["teacher_film_50"] == Teacher("film", 0.5)
-    assert not {"teacher_film", "teacher_lungs"} & set(by_both)
-    assert by_both["distilled"] == Student("size", "main", "both", 0, OURS, ("answers_film", "answers_lungs"))
+    assert by_both["teacher_film"] == Teacher("film") and "teacher_both" not in by_both
+    assert by_both["distilled"] == Student("size", "main", "both", 0, OURS, "soft_targets")
     few, plainly, blog = (by_both[f"{name}_0"] for name in ("labels_50_both", "not_augmented_both", "blog_high_eval"))
-    assert few.sources == ("teacher_film_50", "teacher_lungs_50")
-    assert plainly.sources == ("whole_film", "whole_lungs") and blog.sources == ("whole_film",)
+    assert (few.source, plainly.source, blog.source) == ("teacher_both_50", "whole", "whole")
 
 
 def test_few_labels_take_as_many_steps_and_their_teacher_no_longer_than_the_full_one(tmp_path: Path) -> None:
@@ -505,15 +506,26 @@ def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def test_a_teacher_says_what_it_thinks_of_every_view_and_of_whole_films(jobs: dict[str, Job]) -> None:
     setting = jobs["teacher_film"].setting
-    assert isinstance(setting, TeacherSetting) and setting.sees == "film"
-    found = train_teacher(setting, FILMS, None)
+    assert isinstance(setting, TeacherSetting) and setting.teacher.sees == ["film"]
+    found = train_teacher(setting, {"film": FILMS}, None)
     assert found["views"].shape == (2, 48, 3) and found["eval"].shape == (48, 3)
     assert not np.array_equal(found["val"], found["val_reframed"])
     # Lungs are cut out of a film in whatever frame it is.
-    of_lungs = train_teacher(setting, {split: replace(each, boxes=None) for split, each in FILMS.items()}, None)
+    lungs = {split: replace(each, boxes=None) for split, each in FILMS.items()}
+    of_lungs = train_teacher(setting, {"lungs": lungs}, None)
     assert np.array_equal(of_lungs["test"], of_lungs["test_reframed"])
     assert np.array_equal(of_lungs["test_reframed_any"], np.stack([of_lungs["test"]] * DRAWS))
     assert not np.array_equal(of_lungs["views"], found["views"])  # whose frames were exchanged
+
+
+def test_a_teacher_of_both_says_the_mean_of_what_it_says_of_films_and_of_lungs() -> None:
+    net, films = build_teacher(TEACHER), FILMS["val"]
+    seen = [films, Images(255 - films.pixels, films.labels)]
+    each = [framed(net, images, "val", frame_seed=0) for images in seen]
+    both = mean_scores([{**one, "parameters": np.array([7])} for one in each])
+    assert both["parameters"] == 7 and both["val_reframed_any"].shape == (DRAWS, 24)
+    for place in each[0]:
+        assert expit(both[place]) == pytest.approx((expit(each[0][place]) + expit(each[1][place])) / 2, abs=1e-6)
 
 
 @pytest.mark.parametrize(

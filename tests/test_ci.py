@@ -145,8 +145,7 @@ def test_a_change_of_the_teacher_retrains_the_teacher_and_what_hangs_on_it(clone
     edit(clone / "src/cxr_distill/nets/teacher/network.py", "manual_seed(params.seed)", "manual_seed(params.seed + 1)")
     _, summary, stages = proposed()
     assert "commit these" in summary
-    assert stages[:2] == ["train_teacher@lungs", "ask_teacher@lungs"] and "distill" in stages
-    assert "train_baseline" not in stages
+    assert stages[:2] == ["train_teacher", "soft_targets"] and "train_baseline" not in stages and "distill" in stages
 
 
 def test_a_figure_that_is_not_the_locks_is_refused(clone: Path, proposed: Proposed) -> None:
@@ -258,8 +257,8 @@ def test_a_base_that_is_no_commit_is_one_line(clone: Path) -> None:
 STUDY = {
     "stages": {
         "sum": {
-            "cmd": "cksum < ../models/teachers/lungs.safetensors | cut -d ' ' -f 1 > results.json",
-            "deps": ["../models/teachers/lungs.safetensors", "../src/cxr_distill/base/errors.py"],
+            "cmd": "cksum < ../models/teacher.safetensors | cut -d ' ' -f 1 > results.json",
+            "deps": ["../models/teacher.safetensors", "../src/cxr_distill/base/errors.py"],
             "params": [{"../params.yaml": ["distill"]}],
             "outs": [{"results.json": {"cache": False}}],
         }
@@ -317,7 +316,7 @@ def test_a_study_of_another_teacher_is_refused_where_dvc_sees_nothing(studied: P
     run(retrained, "git", "commit", "-qam", "another teacher")
     run(retrained, "git", "clone", "-q", str(retrained), str(checkout))
     assert "up to date" in run(checkout / "study", "dvc", "repro", "--dry", "--allow-missing")
-    assert held(checkout).startswith("Refused: the study is older than models/teachers/lungs.safetensors;")
+    assert held(checkout).startswith("Refused: the study is older than models/teacher.safetensors;")
 
 
 def test_a_study_older_than_code_or_params_is_refused(study_clone: Path) -> None:

@@ -86,7 +86,7 @@ def test_the_reason_does_not_promise_what_the_interval_leaves_open() -> None:
 
 @pytest.mark.slow
 def test_two_runs_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    results = [f"models/{name}.safetensors" for name in ("teachers/lungs", "baseline", "distilled", "blog_best")]
+    results = [f"models/{name}.safetensors" for name in ("teacher", "baseline", "distilled", "blog_best")]
     results += ["data/soft_targets.safetensors", "reports/evaluation.json", "reports/release.json"]
     results += ["metrics/teacher.json", "metrics/gain.json"]
     results += [f"release/{name}" for name in (FP32, INT8, "MODEL_CARD.md")]

@@ -126,7 +126,7 @@ def test_networks_run_where_the_trainer_says(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "stage", ["find_lungs", "train_teacher", "ask_teacher", "train_baseline", "distill", "evaluate"]
+    "stage", ["find_lungs", "train_teacher", "soft_targets", "train_baseline", "distill", "evaluate"]
 )
 def test_every_stage_that_runs_a_network_obeys_the_accelerator_before_it_reads_a_film(
     stage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -135,8 +135,7 @@ def test_every_stage_that_runs_a_network_obeys_the_accelerator_before_it_reads_a
     params["trainer"]["accelerator"] = "gpu"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)  # where there is no film to read
-    argument = {"evaluate": "teacher", "train_teacher": "film", "ask_teacher": "film"}.get(stage)
-    monkeypatch.setattr(sys, "argv", [stage, argument] if argument else [stage])
+    monkeypatch.setattr(sys, "argv", [stage, "teacher"] if stage == "evaluate" else [stage])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(CxrError, match=r"^trainer\.accelerator: PyTorch finds no GPU here; set it to cpu or auto$"):
         importlib.import_module(f"stages.{stage}").main()

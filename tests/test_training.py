@@ -2,7 +2,7 @@
 
 import ctypes
 import subprocess
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +13,6 @@ import torchvision.models
 import yaml
 from conftest import ROOT, program, with_path
 from safetensors.torch import load_file
-from scipy.special import softmax
 from small_training import (
     BALANCE,
     DATA,
@@ -31,21 +30,11 @@ from torch import nn
 from torch.nn.functional import interpolate
 from torchvision.models.resnet import BasicBlock
 
-from cxr_distill.base.classes import mean_answer, p_pneumonia
 from cxr_distill.base.errors import CxrError
-from cxr_distill.base.files import file_sha256
 from cxr_distill.base.params import parse
-from cxr_distill.base.probabilities import auroc
 from cxr_distill.base.tensors import read_tensors, write_tensors
 from cxr_distill.distill.params import DistillParams
-from cxr_distill.distill.targets import (
-    Answers,
-    average_answers,
-    read_answers,
-    read_soft_targets,
-    target_key,
-    write_answers,
-)
+from cxr_distill.distill.targets import SoftTargets, read_soft_targets, target_key, write_soft_targets
 from cxr_distill.distill.task import DistillationTask
 from cxr_distill.nets.common.batchnorm import estimate_batchnorm
 from cxr_distill.nets.common.layers import OperatingPoint, count_parameters, load_weights, write_weights
@@ -57,7 +46,7 @@ from cxr_distill.nets.student.network import MAX_STUDENT_PARAMETERS, build_stude
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.network import build_teacher
 from cxr_distill.nets.teacher.soft_targets import make_soft_targets
-from cxr_distill.training.data import Images, TrainingData, ViewData
+from cxr_distill.training.data import Images, TrainingData, ViewData, seen_data
 from cxr_distill.training.film_quality import film_quality, overlap_weights
 from cxr_distill.training.loop import fit
 from cxr_distill.training.operating_point import balanced_weights, screening_losses, set_operating_point
@@ -297,7 +286,7 @@ def test_film_view_and_soft_target_of_a_batch_belong_together() -> None:
     teacher[..., 0], teacher[..., 1] = np.arange(count)[:, None], np.arange(films)[None]
     data = ViewData(TrainingData(TRAIN, VAL, teacher), settings(view_count=count), STUDENT)
     data.trainer = SimpleNamespace(current_epoch=3, global_rank=0, world_size=1)
-    view = draw_view(films, VIEWS, number=3 % count, boxes=data.boxes)
+    view = draw_view(films, VIEWS, number=3 % count, boxes=data.boxes[0])
     seen = []
     for batch in data.train_dataloader():
         rows = batch["teacher"][:, 1].long()
@@ -362,32 +351,34 @@ def test_soft_targets_of_another_teacher_or_view_are_rejected(tmp_path: Path) ->
     logits = make_soft_targets(
         student, TRAIN.pixels, balanced_order(torch.from_numpy(TRAIN.labels), seed=0, epoch=0), VIEWS, count=2
     )
-    key = target_key(films=file_sha256(train), views=VIEWS)
-    val = predict_logits(student, VAL.pixels)
-    write_answers(file, Answers(logits, val), key, teacher=teacher)
-    of_this = {**key, "teacher": file_sha256(teacher)}
-    assert np.array_equal(read_answers(file, of_this, count=2).views, logits)
+    key = target_key(teacher=teacher, films=train, views=VIEWS)
+    write_soft_targets(file, SoftTargets(logits, 0.75), key)
+    found = read_soft_targets(file, key, count=2)
+    assert np.array_equal(found.logits, logits) and found.validation_auroc == 0.75
     assert np.array_equal(logits[1], predict_logits(student, TRAIN.pixels, view=draw_view(48, VIEWS, number=1)))
-    other = target_key(films=file_sha256(train), views=VIEWS.model_copy(update={"seed": 1}))
-    with pytest.raises(CxrError, match=r"another views and teacher; run `dvc repro ask_teacher`"):
-        read_answers(file, {**other, "teacher": file_sha256(train)}, count=2)
+    other = target_key(teacher=train, films=train, views=VIEWS.model_copy(update={"seed": 1}))
+    with pytest.raises(CxrError, match=r"another teacher and views; run `dvc repro soft_targets`"):
+        read_soft_targets(file, other, count=2)
     with pytest.raises(CxrError, match=r"2 usable views, soft_targets\.count is 3"):
-        read_answers(file, of_this, count=3)
+        read_soft_targets(file, key, count=3)
 
-    # Two teachers: the mean of their probabilities, from answers to the same films and views alone.
-    second, targets = tmp_path / "second", tmp_path / "soft_targets"
-    write_answers(second, Answers(logits[:, ::-1] - 1, val[::-1]), key, teacher=train)
-    average_answers(targets, {"film": file, "lungs": second}, VAL.labels)
-    found = read_soft_targets(targets, key, count=2)
-    p = (softmax(logits, axis=-1) + softmax(logits[:, ::-1], axis=-1)) / 2
-    assert softmax(found.logits, axis=-1) == pytest.approx(p, abs=1e-6)
-    assert found.validation_auroc == pytest.approx(auroc(VAL.labels > 0, p_pneumonia(mean_answer([val, val[::-1]]))))
-    average_answers(targets, {"film": file}, VAL.labels)
-    assert np.array_equal(read_soft_targets(targets, key, count=2).logits, logits)
-    for wrong in (Answers(logits[:, 1:], val), Answers(logits, val)):
-        write_answers(second, wrong, key if len(wrong.views[0]) < 48 else other, teacher=train)
-        with pytest.raises(CxrError, match="the teachers answered to other films or views"):
-            average_answers(targets, {"film": file, "lungs": second}, VAL.labels)
+
+def test_a_network_of_films_and_lungs_sees_both_under_the_same_draws_and_only_films_in_other_frames() -> None:
+    boxes = np.tile(np.array([0.1, 0.2, 0.7, 0.9], dtype=np.float32), (48, 1))
+    boxes[24:] = [0.3, 0.1, 0.9, 0.8]
+    film, lungs = replace(TRAIN, boxes=boxes), Images(255 - TRAIN.pixels, TRAIN.labels)
+    data = seen_data({"film": film, "lungs": lungs}, {"film": VAL, "lungs": Images(255 - VAL.pixels, VAL.labels)})
+    shown = ViewData(data, settings(), STUDENT)
+    assert np.array_equal(shown.pixels[48:], 255 - shown.pixels[:48]) and shown.val_pixels is not None
+    assert np.array_equal(shown.val_pixels, VAL.pixels)  # it validates on films
+    view = shown.train_dataloader().view
+    assert view is not None and len(view.gamma) == 96
+    assert torch.equal(view.gamma[:48], view.gamma[48:]) and torch.equal(view.erased[:48], view.erased[48:])
+    moved = (view.affine[:48] != view.affine[48:]).flatten(1).any(dim=1)
+    assert 0.1 < float(moved.float().mean()) < 0.6  # half of them, a half of whom have a partner in another frame
+    small = Images(TRAIN.pixels[:, :16, :16], TRAIN.labels)
+    with pytest.raises(CxrError, match=r"films have 24 pixels and lungs 16: set teacher\.image_size to 24"):
+        ViewData(seen_data({"film": film, "lungs": small}, {"film": VAL}), settings(), STUDENT)
 
 
 def test_weights_survive_a_file_and_damaged_or_foreign_ones_are_rejected(tmp_path: Path) -> None:

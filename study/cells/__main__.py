@@ -20,6 +20,7 @@ from study.plan.params import FILE, read_study
 from study.plan.settings import StudentSetting
 
 FOLDER = Path("study")
+SOFT_TARGETS, TEACHER = Path("data/soft_targets.safetensors"), Path("models/teacher.safetensors")
 
 
 def main() -> None:
@@ -38,9 +39,8 @@ def main() -> None:
     base = Base(student=student, baseline=alone, teacher=teacher, fit=settings, frame_seed=evaluate.seed, **more)
     jobs = jobs_of(cells_of(study, Main(student, teacher.sees, distill)), study, base)
 
-    from cxr_distill.base.files import file_sha256
     from cxr_distill.base.tables import read_index
-    from cxr_distill.distill.targets import read_answers, target_key
+    from cxr_distill.distill.targets import read_soft_targets, target_key
     from cxr_distill.nets.student.network import build_student
     from cxr_distill.training.data import read_images
     from study.cells.cluster import SPLITS, Inputs, input_of, train_cells
@@ -58,16 +58,13 @@ def main() -> None:
                 pooled(val.pixels, job.setting.pool)
             except CxrError as error:
                 raise CxrError(f"{FILE}: {name}: {error}") from None
-    answers = {sees: Path(f"data/answers/{sees}.safetensors") for sees in teacher.sees}
-    weights = {sees: Path(f"models/teachers/{sees}.safetensors") for sees in teacher.sees}
-    for sees, path in answers.items():
-        key = target_key(films=file_sha256(images["film"]["train"]), views=settings.views)
-        read_answers(path, {**key, "teacher": file_sha256(weights[sees])}, count=soft.count)
+    key = target_key(teacher=TEACHER, films=images["film"]["train"], views=settings.views)
+    read_soft_targets(SOFT_TARGETS, key, count=soft.count)
     index = read_index(Path("data/index.csv"))
     inputs = Inputs(
         images={sees: {split: input_of(path) for split, path in files.items()} for sees, files in images.items()},
-        answers={sees: input_of(path) for sees, path in answers.items()},
-        weights={sees: input_of(path) for sees, path in weights.items()},
+        soft_targets=input_of(SOFT_TARGETS),
+        weights=input_of(TEACHER),
         labelled={share: labelled_films(index, share) for share in study.labels.shares},
         site={films: site_rows(index, films, most=max(study.site.films)) for films in (0, *study.site.films)},
     )

@@ -7,7 +7,7 @@ input files itself, by path, once; it sends back logits, at most two megabytes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,7 +34,7 @@ from study.cells.network import Rows, Tensors, train_baseline
 from study.cells.site import train_at_site
 from study.cells.store import read_cell, write_cell
 from study.cells.teacher import label_whole_images, train_teacher
-from study.plan.matrix import ANSWERS
+from study.plan.matrix import SOFT_TARGETS
 from study.plan.settings import Job, Setting, TeacherSetting, WholeSetting
 from study.plan.site import SiteRows, SiteSetting
 
@@ -62,14 +62,13 @@ def input_of(path: Path) -> Input:
 class Inputs:
     """What cells are made from.
 
-    images: film or lungs -> split -> file. answers, weights: of the main pipeline's teachers, by what they see.
-    labelled: share of the patients -> rows (N,) of the training films that then have a label. site: number of films ->
-    whose they are.
+    images: film or lungs -> split -> file. soft_targets, weights: of the main pipeline's teacher. labelled: share of
+    the patients -> rows (N,) of the training films that then have a label. site: number of films -> whose they are.
     """
 
     images: Mapping[str, Mapping[str, Input]]
-    answers: Mapping[str, Input]
-    weights: Mapping[str, Input]
+    soft_targets: Input
+    weights: Input
     labelled: Mapping[float, Rows]
     site: Mapping[int, SiteRows]
 
@@ -77,24 +76,26 @@ class Inputs:
         """What a cell depends on, by name, but for another cell."""
         setting = job.setting
         if isinstance(setting, WholeSetting):
-            seen = {split: file.sha256 for split, file in self.images[setting.sees].items()}
-            return {**seen, "weights": self.weights[setting.sees].sha256}
+            seen = {f"{sees} train": self.images[sees]["train"].sha256 for sees in setting.teacher.sees}
+            return {**seen, "weights": self.weights.sha256}
         if isinstance(setting, SiteSetting):
             rows = sha256(b"".join(each.tobytes() for each in vars(self.site[setting.films]).values())).hexdigest()
             return {**{split: self.images["film"][split].sha256 for split in ("train", "val")}, "rows": rows}
-        sees = setting.sees if isinstance(setting, TeacherSetting) else "film"
-        hashes = {split: file.sha256 for split, file in self.images[sees].items()}
+        kinds = setting.teacher.sees if isinstance(setting, TeacherSetting) else ["film"]
+        hashes = {f"{sees} {split}": file.sha256 for sees in kinds for split, file in self.images[sees].items()}
         if setting.labelled < 1:
             hashes["labelled"] = sha256(self.labelled[setting.labelled].tobytes()).hexdigest()
-        return hashes | {name: self.answers[sees].sha256 for name, sees in _answers(job)}
+        if job.source == SOFT_TARGETS:
+            hashes[SOFT_TARGETS] = self.soft_targets.sha256
+        return hashes
 
 
 def keys_of(jobs: Mapping[str, Job], inputs: Inputs, where: Environment) -> dict[str, str]:
-    """The key of every cell by name; that of a student covers the keys of the cells that teach it."""
+    """The key of every cell by name; that of a student covers the key of the cell that teaches it."""
     keys: dict[str, str] = {}
-    for name, job in sorted(jobs.items(), key=lambda each: len(each[1].sources)):  # teachers first
-        teachers = {f"teacher {source}": keys[source] for source in _teachers(job)}
-        keys[name] = cell_key(job.setting, {**inputs.of(job), **teachers}, where)
+    for name, job in sorted(jobs.items(), key=lambda each: each[1].source in jobs):  # teachers first
+        teacher = {"teacher": keys[job.source]} if job.source in keys else {}
+        keys[name] = cell_key(job.setting, {**inputs.of(job), **teacher}, where)
     return keys
 
 
@@ -193,7 +194,7 @@ def _train(
 ) -> dict[str, Tensors]:
     """The results of the cells that are not `known`, by key, the longest trained first; each is kept as it comes.
 
-    A student starts once its teachers are known, with their logits in its task: the death of the worker that trained a
+    A student starts once its teacher is known, with its logits in its task: the death of the worker that trained a
     teacher loses nothing.
     """
     lacking = {key: name for name, key in keys.items() if key not in known}
@@ -205,15 +206,14 @@ def _train(
 
     def start_what_can() -> None:
         for name in list(waiting):
-            teachers = [keys[source] for source in _teachers(jobs[name])]
-            if not all(teacher in results for teacher in teachers):
+            teacher = keys.get(jobs[name].source or "")
+            if teacher and teacher not in results:
                 continue
             waiting.remove(name)
-            for teacher in teachers:
-                if teacher not in logits:
-                    logits[teacher] = client.submit(dict, results[teacher], priority=1e9, pure=False)
+            if teacher and teacher not in logits:
+                logits[teacher] = client.submit(dict, results[teacher], priority=1e9, pure=False)
             more = {"key": f"cell-{keys[name]}", "priority": cost(jobs[name].setting)}
-            taught_by = [logits[teacher] for teacher in teachers]
+            taught_by = logits[teacher] if teacher else None
             future = client.submit(train_cell, jobs[name], inputs, where, taught_by, **more)
             names[future] = name
             running.add(future)
@@ -227,7 +227,7 @@ def _train(
                 write_cell(store, keys[name], results[keys[name]])
                 start_what_can()
             else:
-                students = [each for each in waiting if name in jobs[each].sources]
+                students = [each for each in waiting if name == jobs[each].source]
                 untaught = f" (no teacher for {', '.join(sorted(students))})" if students else ""
                 failed[name] = f"{_reason(future)}{untaught}"
             future.release()
@@ -236,16 +236,6 @@ def _train(
     if failed:
         raise CxrError("; ".join(f"cell {name}: {reason}" for name, reason in sorted(failed.items())))
     return results
-
-
-def _answers(job: Job) -> list[tuple[str, str]]:
-    """The sources that are teachers of the main pipeline, with what they see."""
-    return [(source, source.removeprefix(ANSWERS)) for source in job.sources if source.startswith(ANSWERS)]
-
-
-def _teachers(job: Job) -> list[str]:
-    """The sources that are cells."""
-    return [source for source in job.sources if not source.startswith(ANSWERS)]
 
 
 def _reason(future: Future[Any]) -> str:
@@ -271,8 +261,8 @@ def cost(setting: Setting) -> float:
     return setting.student.epochs * films * sum(setting.student.channels) / setting.pool**2
 
 
-def train_cell(job: Job, inputs: Inputs, where: Environment, teachers: Sequence[Tensors] = ()) -> Tensors:
-    """The result of one cell, made in this process on one thread; `teachers`: the results of the cells that teach it.
+def train_cell(job: Job, inputs: Inputs, where: Environment, teacher: Tensors | None = None) -> Tensors:
+    """The result of one cell, made in this process on one thread; `teacher`: the result of the cell that teaches it.
 
     Raises CxrError if code, versions or kind of processor are not `where`, or if a file is not that of `inputs`.
     """
@@ -281,21 +271,20 @@ def train_cell(job: Job, inputs: Inputs, where: Environment, teachers: Sequence[
     setting, bars = job.setting, StringIO()  # progress bars of trainings side by side are of use to nobody
     with one_thread(), redirect_stdout(bars), redirect_stderr(bars):
         if isinstance(setting, WholeSetting):
-            _check(weights := inputs.weights[setting.sees])
-            seen = {split: _images(file) for split, file in inputs.images[setting.sees].items()}
-            return label_whole_images(setting, weights.path, seen)
+            _check(inputs.weights)
+            train = {str(sees): _images(inputs.images[sees]["train"]) for sees in setting.teacher.sees}
+            return label_whole_images(setting, inputs.weights.path, train)
         if isinstance(setting, SiteSetting):
             films = {split: _images(inputs.images["film"][split]) for split in ("train", "val")}
-            return train_at_site(setting, films, inputs.site[setting.films], *teachers)
-        sees = setting.sees if isinstance(setting, TeacherSetting) else "film"
-        images = {split: _images(file) for split, file in inputs.images[sees].items()}
+            return train_at_site(setting, films, inputs.site[setting.films], teacher)
+        kinds = setting.teacher.sees if isinstance(setting, TeacherSetting) else ["film"]
+        seen = {str(sees): {split: _images(each) for split, each in inputs.images[sees].items()} for sees in kinds}
         labelled = inputs.labelled[setting.labelled] if setting.labelled < 1 else None
         if isinstance(setting, TeacherSetting):
-            return train_teacher(setting, images, labelled)
-        if not job.sources:
-            return train_baseline(setting, images, labelled)
-        answers = [{"views": _logits(inputs.answers[sees])} for _, sees in _answers(job)]
-        return train_distilled(setting, images, [*answers, *teachers], labelled)
+            return train_teacher(setting, seen, labelled)
+        if job.source is None:
+            return train_baseline(setting, seen["film"], labelled)
+        return train_distilled(setting, seen["film"], teacher or {"views": _logits(inputs.soft_targets)}, labelled)
 
 
 @lru_cache(maxsize=2 * len(SPLITS))  # films and lungs
@@ -304,10 +293,10 @@ def _images(file: Input) -> Images:
     return read_images(file.path)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _logits(file: Input) -> NDArray[Any]:
     _check(file)
-    return read_tensors(file.path)[0]["views"]
+    return read_tensors(file.path)[0]["logits"]
 
 
 def _check(file: Input) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_expit, logsumexp
 from torch import nn
 
 from cxr_distill.base.classes import log_odds_of
@@ -57,6 +58,19 @@ def score(net: nn.Module, images: Splits, *, frame_seed: int, pool: int = 1) -> 
     for split in ("val", "test"):
         tensors |= framed(net, images[split], split, frame_seed=frame_seed, pool=pool)
     return tensors
+
+
+def mean_scores(each: Sequence[Tensors]) -> Tensors:
+    """Scores of the mean of several probabilities of pneumonia; those of a single one as they are."""
+    if len(each) == 1:
+        return each[0]
+
+    def mean(odds: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        sick, normal = (logsumexp(log_expit(sign * np.asarray(odds, dtype=np.float64)), axis=0) for sign in (1, -1))
+        return np.asarray(sick - normal, dtype=np.float32)
+
+    places = each[0].keys() - {"parameters"}
+    return {"parameters": each[0]["parameters"], **{place: mean([one[place] for one in each]) for place in places}}
 
 
 def framed(net: nn.Module, films: Images, name: str, *, frame_seed: int, pool: int = 1) -> Tensors:

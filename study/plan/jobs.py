@@ -9,7 +9,7 @@ from cxr_distill.base.params import Params, PositiveInt, Seed
 from cxr_distill.nets.common.params import FitSettings, ViewParams
 from cxr_distill.nets.student.params import StudentParams
 from cxr_distill.nets.teacher.params import TeacherParams
-from study.plan.matrix import BASELINE, PIPELINE, SITE_RELEASE, Cell, Cells, SiteStudent, Student, Teacher
+from study.plan.matrix import BASELINE, PIPELINE, SITE_RELEASE, TEACHERS, Cell, Cells, SiteStudent, Student, Teacher
 from study.plan.params import FILE, Study, student_of
 from study.plan.settings import Job, StudentSetting, TeacherSetting, WholeSetting
 from study.plan.site import SiteSetting
@@ -44,17 +44,16 @@ def jobs_of(cells: Cells, study: Study, base: Base) -> dict[str, Job]:
 
 def _job_of(cell: Cell, study: Study, base: Base) -> Job:
     if isinstance(cell, Student):
-        return Job(_student(cell, study, base), cell.sources)
+        return Job(_student(cell, study, base), cell.source)
     if isinstance(cell, SiteStudent):
-        return Job(_at_site(cell, study, base), (SITE_RELEASE,) if cell.init == "release" else ())
+        return Job(_at_site(cell, study, base), SITE_RELEASE if cell.init == "release" else None)
     fit = _fit(base)
     if isinstance(cell, Teacher):
         epochs = round(base.teacher.epochs * min(1 / cell.share, LONGEST))
-        teacher = base.teacher.model_copy(update={"sees": [cell.sees], "epochs": epochs})
+        teacher = base.teacher.model_copy(update={"sees": list(TEACHERS[cell.who]), "epochs": epochs})
         more: dict[str, Any] = {"views": base.view_count, "labelled": cell.share, "frame_seed": base.frame_seed}
-        return Job(TeacherSetting(teacher=teacher, sees=cell.sees, fit=fit, **more))
-    teacher = base.teacher.model_copy(update={"sees": [cell.sees]})
-    return Job(WholeSetting(teacher=teacher, sees=cell.sees, trainer=fit.trainer, frame_seed=base.frame_seed))
+        return Job(TeacherSetting(teacher=teacher, fit=fit, **more))
+    return Job(WholeSetting(teacher=base.teacher, trainer=fit.trainer))
 
 
 def _fit(base: Base, **changes: Any) -> FitSettings:
@@ -102,7 +101,7 @@ def _student(cell: Student, study: Study, base: Base) -> StudentSetting:
         classes=blog.classes if blog else 3,
         pool=blog.pool if blog else 1,
         distill=cell.distill,
-        targets=cell.targets if cell.sources else None,
+        targets=cell.targets if cell.source else None,
     )
 
 

@@ -16,23 +16,25 @@ PIPELINE = ("baseline", "distilled")
 """Students of group `size` that the main pipeline trains: the one of params.yaml at its seed."""
 SITE_RELEASE = "site_release"
 """The release of group `site`, whose weights are the first ones of students there."""
-ANSWERS = "answers_"
-"""With what it sees, a teacher of the main pipeline, by its logits for views."""
+WHOLE = "whole"
+"""The main pipeline's teacher on whole training images, as a source."""
+SOFT_TARGETS = "soft_targets"
+"""Of the main pipeline's teacher, as a source."""
 
 Mode = Literal["eval", "train"]
 """Whether the teacher's BatchNorm uses its own statistics, or those of each batch, as where nobody called `eval()`."""
 Sees = Literal["film", "lungs"]
 TEACHERS: Mapping[str, tuple[Sees, ...]] = {"film": ("film",), "lungs": ("lungs",), BOTH: ("film", "lungs")}
-"""Who teaches -> what the teachers see, the mean of whose probabilities it is."""
+"""Who teaches -> what it sees."""
 
 
 @dataclass(frozen=True)
 class Student:
     """A student: its name in `students`, its seed, and what it changes in params.yaml for the question `group`.
 
-    how: baseline, or who teaches; for the blog the learning rate and what it changes. sources: ANSWERS of the main
-    pipeline, or names of the teacher cells whose `targets` it learns from: logits of views, or of whole images in a
-    mode. share: of the training patients that have a label. blog: its recipe, at `learning_rate`.
+    how: baseline, or who teaches; for the blog the learning rate and what it changes. source: SOFT_TARGETS,
+    or the name of the teacher cell whose `targets` it learns from: logits of views, or of whole images in a mode.
+    share: of the training patients that have a label. blog: its recipe, at `learning_rate`.
     """
 
     group: Literal["size", "labels", "augmentation", "blog"]
@@ -40,7 +42,7 @@ class Student:
     how: str
     seed: int
     distill: DistillParams | None = None
-    sources: tuple[str, ...] = ()
+    source: str | None = None
     targets: Literal["views"] | Mode = "views"
     share: float = 1.0
     views: bool = True
@@ -50,17 +52,15 @@ class Student:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A teacher that the main pipeline does not train: of what it sees, from a share of the training patients."""
+    """A teacher that the main pipeline does not train: one of TEACHERS, from a share of the training patients."""
 
-    sees: Sees
+    who: str
     share: float = 1.0
 
 
 @dataclass(frozen=True)
 class WholeImages:
-    """A teacher of the main pipeline on whole training images."""
-
-    sees: Sees
+    """The teacher of the main pipeline on whole training images."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ Cells = Mapping[str, Cell]
 
 @dataclass(frozen=True)
 class Main:
-    """What params.yaml says of the main pipeline's networks; `sees`: its teachers."""
+    """What params.yaml says of the main pipeline's networks; `sees`: its teacher."""
 
     student: StudentParams
     sees: Sequence[Sees]
@@ -89,7 +89,7 @@ class Main:
 
     @property
     def teacher(self) -> str:
-        """Which of TEACHERS they are."""
+        """Which of TEACHERS it is."""
         return BOTH if len(self.sees) > 1 else self.sees[0]
 
 
@@ -125,14 +125,12 @@ def _percent(share: float) -> str:
 
 
 def _teachers(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
-    for sees in TEACHERS[BOTH]:
-        if sees in main.sees:
-            yield f"whole_{sees}", WholeImages(sees)
-        else:
-            yield f"teacher_{sees}", Teacher(sees)
+    yield WHOLE, WholeImages()
+    for who in TEACHERS:
+        if who != main.teacher:
+            yield f"teacher_{who}", Teacher(who)
     for share in study.labels.shares:
-        for sees in main.sees:
-            yield f"teacher_{sees}_{_percent(share)}", Teacher(sees, share)
+        yield f"teacher_{main.teacher}_{_percent(share)}", Teacher(main.teacher, share)
 
 
 def _size(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
@@ -143,28 +141,28 @@ def _size(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
             name = "baseline" if in_pipeline else f"{student}_baseline_{seed}"
             yield name, Student("size", student, BASELINE, seed)
             for who in TEACHERS if student == own else (main.teacher,):
-                sources = tuple(f"{ANSWERS if sees in main.sees else 'teacher_'}{sees}" for sees in TEACHERS[who])
+                source = SOFT_TARGETS if who == main.teacher else f"teacher_{who}"
                 name = "distilled" if in_pipeline and who == main.teacher else f"{student}_{who}_{seed}"
-                yield name, Student("size", student, who, seed, main.distill, sources)
+                yield name, Student("size", student, who, seed, main.distill, source)
 
 
 def _labels(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
     student, no_labels = study.labels.student, main.distill.model_copy(update={"alpha": 1.0})
     for share in study.labels.shares:
         percent = _percent(share)
-        sources = tuple(f"teacher_{sees}_{percent}" for sees in main.sees)
+        source = f"teacher_{main.teacher}_{percent}"
         for seed in _seeds(study, main):
             alone = Student("labels", student, BASELINE, seed, share=share)
-            taught = Student("labels", student, main.teacher, seed, no_labels, sources, share=share)
+            taught = Student("labels", student, main.teacher, seed, no_labels, source, share=share)
             yield f"labels_{percent}_baseline_{seed}", alone
             yield f"labels_{percent}_{main.teacher}_{seed}", taught
 
 
 def _augmentation(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
-    student, sources = study.augmentation.student, tuple(f"whole_{sees}" for sees in main.sees)
+    student = study.augmentation.student
     for seed in _seeds(study, main):
         alone = Student("augmentation", student, BASELINE, seed, views=False)
-        taught = Student("augmentation", student, main.teacher, seed, main.distill, sources, "eval", views=False)
+        taught = Student("augmentation", student, main.teacher, seed, main.distill, WHOLE, "eval", views=False)
         yield f"not_augmented_baseline_{seed}", alone
         yield f"not_augmented_{main.teacher}_{seed}", taught
 
@@ -185,8 +183,6 @@ def site_cell(films: int, init: str, seed: int) -> str:
 
 def _blog(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
     blog, (low, high) = study.blog, study.blog.learning_rates
-    # Its teacher sees what the student sees.
-    sees = "film" if "film" in main.sees else main.sees[0]
     conditions: dict[str, tuple[float, Mode | None]] = {
         "low_baseline": (low, None),
         "high_baseline": (high, None),
@@ -197,7 +193,7 @@ def _blog(study: Study, main: Main) -> Iterator[tuple[str, Cell]]:
         for seed in _seeds(study, main):
             student = Student("blog", blog.student, how, seed, views=False, blog=blog, learning_rate=rate)
             if mode:
-                student = replace(student, distill=blog.distill, sources=(f"whole_{sees}",), targets=mode)
+                student = replace(student, distill=blog.distill, source=WHOLE, targets=mode)
             yield f"blog_{how}_{seed}", student
 
 

@@ -29,10 +29,9 @@ class StudentSetting(Params):
 
 
 class TeacherSetting(Params):
-    """A teacher of what it `sees`, and how many views it labels."""
+    """A teacher, and how many views it labels."""
 
     teacher: TeacherParams
-    sees: Literal["film", "lungs"]
     fit: FitSettings
     views: PositiveInt
     labelled: Fraction
@@ -40,12 +39,10 @@ class TeacherSetting(Params):
 
 
 class WholeSetting(Params):
-    """A teacher of the main pipeline on whole images."""
+    """The teacher of the main pipeline on whole images."""
 
     teacher: TeacherParams
-    sees: Literal["film", "lungs"]
     trainer: TrainerParams
-    frame_seed: Seed
 
 
 Setting = StudentSetting | TeacherSetting | WholeSetting
@@ -56,4 +53,4 @@ class Job:
     """What a worker does: a setting, and where its soft targets come from (see `matrix.Student`)."""
 
     setting: Setting
-    sources: tuple[str, ...] = ()
+    source: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from study.plan.matrix import BASELINE, TEACHERS, Student, Teacher, WholeImages, main_student
+from study.plan.matrix import BASELINE, TEACHERS, Student, Teacher, main_student
 from study.results.networks import Asked, Figures, Measured, difference, one_network, summaries
 
 CAUSES = {
@@ -19,7 +19,7 @@ CAUSES = {
 
 def teachers(asked: Asked) -> Figures:
     """Section `teachers`: those of TEACHERS, and by what they see and percent of the labels those of few labels."""
-    teachers = [name for name, cell in asked.cells.items() if isinstance(cell, Teacher | WholeImages)]
+    teachers = [name for name, cell in asked.cells.items() if isinstance(cell, Teacher)]
     found = {name.partition("_")[2]: asked.networks[name] for name in teachers}
     found[asked.main.teacher] = asked.networks["teacher"]
     return {sees: {"parameters": net.parameters, **one_network(net, asked.draws)} for sees, net in found.items()}

@@ -18,9 +18,9 @@ def p_pneumonia(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def mean_answer(logits: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
-    """Logits float32 (..., K) of the mean of several networks' probabilities; those of one network as they are.
+    """Logits float32 (..., K) of the mean of several answers' probabilities; those of one answer as they are.
 
-    logits: (..., K) of each network.
+    logits: (..., K) of each answer.
     """
     if len(logits) == 1:
         return np.asarray(logits[0], dtype=np.float32)

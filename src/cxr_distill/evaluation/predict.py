@@ -45,7 +45,7 @@ def predict(
 
 
 def mean_prediction(each: Sequence[Predicted]) -> Predicted:
-    """What the mean probability of several networks says of the same films; that of one network as it is.
+    """The mean of the probabilities for several pictures of the same films; those for one picture as they are.
 
     Of the changes that each of them has; a mean has no activation maps.
     """

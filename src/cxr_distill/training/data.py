@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.tensors import read_tensors
 from cxr_distill.nets.common.params import FitSettings, ScheduleParams
-from cxr_distill.nets.common.views import View, draw_view, network_input
+from cxr_distill.nets.common.views import View, draw_view, joined, network_input
 from cxr_distill.training.film_quality import overlap_weights
 from cxr_distill.training.sampling import balanced_order, shuffled_order
 from cxr_distill.training.task import Batch
@@ -42,17 +42,37 @@ def read_images(path: Path) -> Images:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a network learns from. teacher: for distillation, logits float32 (V, N, K) for V views of `train`."""
+    """What a network learns from. teacher: for distillation, logits float32 (V, N, K) for V views of `train`.
+
+    lungs: those of `train`, cut out, for a network that learns from both: an epoch shows each film and its lungs, as
+    images of their own.
+    """
 
     train: Images
     val: Images
     teacher: NDArray[np.float32] | None = None
+    lungs: Images | None = None
+
+    def shown(self) -> list[Images]:
+        """What an epoch shows. Raises CxrError if films and lungs differ in size."""
+        if self.lungs is None:
+            return [self.train]
+        film, lungs = (each.pixels.shape[-1] for each in (self.train, self.lungs))
+        if film != lungs:
+            raise CxrError(f"films have {film} pixels and lungs {lungs}: set teacher.image_size to {film}")
+        return [self.train, self.lungs]
 
     def arrays(self) -> list[NDArray[Any]]:
         """All arrays, in a fixed order."""
-        splits = (self.train, self.val)
+        splits = (*self.shown(), self.val)
         found = [array for split in splits for array in (split.pixels, split.labels)]
         return found + [array for array in (*(split.boxes for split in splits), self.teacher) if array is not None]
+
+
+def seen_data(train: Mapping[str, Images], val: Mapping[str, Images]) -> TrainingData:
+    """What a network learns from that sees these kinds of picture, film or lungs; of both it validates on films."""
+    first = "film" if "film" in train else "lungs"
+    return TrainingData(train[first], val[first], lungs=train["lungs"] if len(train) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -91,7 +111,8 @@ class ViewData(LightningDataModule):
     def __init__(self, data: TrainingData, settings: FitSettings, schedule: ScheduleParams) -> None:
         super().__init__()
         self.settings, self.schedule = settings, schedule
-        self.pixels, self.labels, self.boxes = _tensors(data.train)
+        pixels, labels, self.boxes = zip(*map(_tensors, data.shown()), strict=True)
+        self.pixels, self.labels, self.films = torch.cat(pixels), torch.cat(labels), len(labels[0])
         self.val_pixels, self.val_labels, self.val_boxes = _tensors(data.val)
         self.teacher = None if data.teacher is None else torch.from_numpy(data.teacher)
         self.weights = None
@@ -115,7 +136,7 @@ class ViewData(LightningDataModule):
             self.labels,
             order,
             size,
-            draw_view(len(self.labels), self.settings.views, number=number, boxes=self.boxes),
+            joined([draw_view(self.films, self.settings.views, number=number, boxes=each) for each in self.boxes]),
             None if self.teacher is None else self.teacher[number],
             rank,
             world,

@@ -7,6 +7,7 @@ are made on the CPU for the whole set at once, and only then are rows picked fro
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -76,6 +77,11 @@ def draw_view(images: int, params: ViewParams, *, number: int, boxes: Tensor | N
     partner = torch.randint(images, (images,), generator=generator)
     partner = torch.where(exchanged, partner, torch.arange(images))
     return replace(view, affine=through(frame_map(boxes, boxes[partner]), view.affine))
+
+
+def joined(views: Sequence[View]) -> View:
+    """The draws of several sets of images, one set after the other."""
+    return View(**{each.name: torch.cat([getattr(view, each.name) for view in views]) for each in fields(View)})
 
 
 def to_input(images: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from cxr_distill.nets.common.params import FitParams
 class TeacherParams(FitParams):
     """Section `teacher`.
 
-    sees: one teacher for each. image_size: side in pixels of the lungs; a teacher that sees films sees those of the
-    student.
+    sees: kinds of picture that the one network learns from, and is asked about. image_size: side in pixels of the
+    lungs; films have that of the student.
     """
 
     arch: str
@@ -20,7 +20,7 @@ class TeacherParams(FitParams):
     pretrained: bool
 
     @model_validator(mode="after")
-    def _one_teacher_for_each(self) -> Self:
+    def _each_once(self) -> Self:
         if len(set(self.sees)) < len(self.sees):
             raise ValueError("sees names one of them twice")
         return self
