@@ -12,22 +12,27 @@ Figure = Mapping[str, Any]
 """{value or mean, low, high}: an estimate with its 95% interval."""
 
 
-def render(template: Path, **values: Any) -> str:
-    """The template filled with `values`; in HTML (`*.html.j2`) values are escaped, in Markdown they are not.
+def environment(folder: Path | None = None) -> Environment:
+    """Where templates of `folder` are filled: in HTML (`*.html.j2`) values are escaped, in Markdown they are not.
 
     A figure becomes text by one of the filters `interval`, `signed`, `points` and `side`, which are the functions
-    below. Raises jinja2.UndefinedError for a name without a value, so that no report has a gap.
+    below. A name without a value raises jinja2.UndefinedError, so that no report has a gap.
     """
-    environment = Environment(
-        loader=FileSystemLoader(template.parent),
+    made = Environment(
+        loader=FileSystemLoader(folder) if folder else None,
         undefined=StrictUndefined,
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"interval": interval, "signed": signed, "points": points, "side": side}
-    return environment.get_template(template.name).render(values)
+    made.filters |= {"interval": interval, "signed": signed, "points": points, "side": side}
+    return made
+
+
+def render(template: Path, **values: Any) -> str:
+    """The template filled with `values`. Raises jinja2.UndefinedError for a name without a value."""
+    return environment(template.parent).get_template(template.name).render(values)
 
 
 def centre(figure: Figure) -> float:
