@@ -487,16 +487,17 @@ def test_a_film_without_a_label_does_not_reach_a_student_baseline_and_its_label_
     other_labels = replace(train, labels=np.where(LABELLED, train.labels, 2 - train.labels))
     other_films = replace(other_labels, pixels=np.where(LABELLED[:, None, None], train.pixels, 255 - train.pixels))
     lungs = {split: replace(each, boxes=None) for split, each in FILMS.items()}
-    logits = train_teacher(teacher, lungs, LABELLED)
+    logits = train_teacher(teacher, {"lungs": lungs}, LABELLED)
     for hidden in (other_labels, other_films):
         films = {**FILMS, "train": hidden}
         assert equal(train_baseline(alone, FILMS, LABELLED), train_baseline(alone, films, LABELLED))
-        again = train_teacher(teacher, {**lungs, "train": replace(hidden, boxes=None)}, LABELLED)
+        again = train_teacher(teacher, {"lungs": {**lungs, "train": replace(hidden, boxes=None)}}, LABELLED)
         assert equal({**logits, "views": logits["val"], "eval": logits["val"]},
                      {**again, "views": again["val"], "eval": again["val"]})  # fmt: skip
-    assert equal(logits, train_teacher(teacher, {**lungs, "train": replace(other_labels, boxes=None)}, LABELLED))
+    relabelled = {"lungs": {**lungs, "train": replace(other_labels, boxes=None)}}
+    assert equal(logits, train_teacher(teacher, relabelled, LABELLED))
     films = {**FILMS, "train": other_labels}
-    one, other = (train_distilled(taught, each, [logits], LABELLED) for each in (FILMS, films))
+    one, other = (train_distilled(taught, each, logits, LABELLED) for each in (FILMS, films))
     assert equal(one, other)
 
 

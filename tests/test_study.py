@@ -427,7 +427,7 @@ def repo(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         yield folder
 
 
-CELLS = 38
+CELLS = 39
 
 
 def names_in(folder: Path) -> list[str]:
