@@ -18,7 +18,7 @@ from kaggle_server import Kaggle, serving
 pytestmark = pytest.mark.ci
 
 AFTER_DISTILL = ["distill", "evaluate@distilled", "compare", "release", "report"]
-EVALUATION = ["evaluate@teacher", "evaluate@baseline", "evaluate@distilled"]
+EVALUATION = ["evaluate_teacher", "evaluate@baseline", "evaluate@distilled"]
 RESULTS = ("dvc.lock", "metrics", "plots", "release", "reports")
 
 
