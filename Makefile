@@ -3,7 +3,7 @@ READY := .venv/.ready
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 MODULES := app/node_modules/.package-lock.json
 
-.PHONY: help env demo test test-all app page-test proof lint repro study readme bench latency faults fuzz audit clean
+.PHONY: help env demo test test-all app site page-test screenshots proof lint repro study readme bench latency faults fuzz audit clean
 help:           ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -46,8 +46,14 @@ app: .screen/.ready $(MODULES) ## build the page that screens in a browser, and 
 	PYTHONPATH=src .screen/bin/python -m app.build
 	.screen/bin/python -m app.serve $(PORT)
 
-page-test: $(READY) $(MODULES) ## the page in Chromium: needs npm, chromium and chromedriver
+site: $(READY) $(MODULES) ## the static site in .site: landing page, study, screener, model card: needs npm
+	$(RUN) python -m docs.site
+
+page-test: $(READY) $(MODULES) ## the page and the site in Chromium: needs npm, chromium and chromedriver
 	$(RUN) python -m pytest -m page
+
+screenshots: $(READY) $(MODULES) ## take again the pictures and printed lines of README and docs/, on the demo: needs what page-test needs, minutes
+	$(RUN) PYTHONPATH=.:src python tests/screenshots.py
 
 # What screening needs, which is far less than what training does.
 .screen/.ready: pyproject.toml requirements.lock
@@ -77,7 +83,7 @@ study: $(READY) ## sizes, teachers, labels, augmentation and checks on top of it
 readme: $(READY) ## fill README.md and docs/ from docs/places/ and the committed results, and draw the rooms: seconds, no data
 	$(RUN) python -m docs
 
-# reports/speed.md has these sections, and others that were measured by hand.
+# reports/speed.md quotes what was measured by these, and by hand.
 bench: $(READY) ## speed, as ratios within one run, to bench.md: make bench ARCHIVE=/path/to.zip [ORIGINALS=/path/to.zip], an hour
 	$(RUN) bash -euo pipefail -c '{ \
 	  for what in preprocess epoch pipeline growth; do python -m benchmarks.$$what $(ARCHIVE); done; \
@@ -103,4 +109,4 @@ fuzz: $(READY)  ## fuzz archive, decoder, films and parameters for MINUTES each
 	  mv .report.part reports/fuzz.md'
 
 clean:          ## remove what demo and the tools left
-	rm -rf .demo .audit .screen app/dist app/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .demo .audit .screen .site app/dist app/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,7 +1,7 @@
 """`python -m docs`: fill the marked places of README.md and docs/, and draw docs/architecture.svg.
 
-What stands between `<!-- figures: NAME -->` and `<!-- /figures -->` comes from docs/places/NAME.md.j2: people write its
-sentences, and every figure in it is one of the committed results.
+What stands between `<!-- figures: NAME -->` and `<!-- /figures -->` comes from docs/places/NAME.md.j2: tables of
+committed results, and sentences of study/report/claims.yaml.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from jinja2 import UndefinedError
 from cxr_distill.base.errors import CxrError
 from cxr_distill.base.files import write_bytes
 from cxr_distill.base.templates import render
+from cxr_distill.report.claims import read_claims, said
 from cxr_distill.report.committed import read_committed
 from docs import architecture
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "docs/architecture.svg"
 PLACES = ROOT / "docs" / "places"
+WEBSITE = ""
+"""Where the site of `make site` is published, e.g. `https://NAME.github.io/cxr-distill/`; empty: nowhere yet."""
+CLAIMS = ROOT / "study" / "report" / "claims.yaml"
+CAPTURED = ROOT / "docs" / "captured"
+"""What commands printed, by `make screenshots`."""
 RESULTS = {"study": "study/results.json", "evaluation": "reports/evaluation.json", "release": "reports/release.json"}
 """Name in the templates -> the committed file of that name."""
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.S)
@@ -35,7 +41,10 @@ def pages() -> list[Path]:
 def values() -> dict[str, Any]:
     """What a template of PLACES may name."""
     committed = {name: read_committed(ROOT / file) for name, file in RESULTS.items()}
-    return {**committed, "room_table": architecture.room_table}
+    captured = {path.stem: path.read_text().rstrip() for path in sorted(CAPTURED.glob("*.txt"))}
+    says = said(read_claims(CLAIMS), committed)
+    made = {"website": WEBSITE, "room_table": architecture.room_table}
+    return {**committed, **made, "says": says, "captured": captured}
 
 
 def filled(page: str, known: dict[str, Any]) -> str:

@@ -180,3 +180,9 @@ def hostile(grey: np.ndarray) -> dict[str, bytes]:
         "no_picture.dcm": dicom(grey, PixelData=None),
         "one_pixel.png": saved(grey[:1, :1], "PNG"),
     }  # fmt: skip
+
+
+def film_like() -> np.ndarray:
+    """Two drawn chests over each other, brightened: the released model takes it for a film, unlike most drawn ones."""
+    both = (shrunk(chest(58), 96).astype(float) + shrunk(chest(353), 96)) / 510
+    return (255 * both**0.4).round().astype(np.uint8)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT
+from prose import figures, sentences
 
-from cxr_distill.base.templates import environment
 from cxr_distill.nets.common.layers import count_parameters
 from cxr_distill.nets.student.network import build_student
 from cxr_distill.nets.student.params import StudentParams
@@ -23,6 +24,7 @@ FOLDERS = (ROOT, ROOT / "src" / "cxr_distill", ROOT / "study")
 MADE_LATER = ("data/", "models/", "stages/NAME.py", "tests/test_NAME.py",
               "labels.csv", "report.md", "evaluation.png", "site.json", "films.csv", "evaluation.json",
               "films.key")  # fmt: skip
+READ = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "release/MODEL_CARD.md", ROOT / "study/reports/study.md"]
 TEMPLATES = sorted(PLACES.glob("*.md.j2"))
 BANNED = ("other frame", "frame of the other class", "taught by", "teacher of lungs", "teacher of films",
           "not measurably different", "single precision", "evidence in the lungs", "typicality")  # fmt: skip
@@ -69,17 +71,27 @@ def test_every_template_fills_one_place() -> None:
     assert sorted(places) == [path.name.removesuffix(".md.j2") for path in TEMPLATES]
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=by_name)
-def test_every_sentence_holds_for_the_committed_results(template: Path, known: dict[str, Any]) -> None:
-    for claim in re.findall(r"\{# holds: (.+?) #\}", template.read_text(), re.S):
-        assert environment().compile_expression(claim, undefined_to_none=False)(**known) is True, (
-            f"no longer so, rewrite its sentence: {claim}"
-        )
-
-
 @pytest.mark.parametrize("page", [*pages(), ROOT / "CONTRIBUTING.md"], ids=by_name)
 def test_pages_speak_the_words_of_the_field(page: Path) -> None:
     assert [phrase for phrase in BANNED if phrase in prose(page)] == []
+
+
+@pytest.mark.parametrize("page", READ, ids=by_name)
+def test_sentences_are_short_and_hold_few_figures(page: Path) -> None:
+    found = sentences(page.read_text())
+    lengths = [len(sentence.split()) for sentence in found]
+    assert [sentence for sentence in found if len(sentence.split()) > 28] == []
+    assert median(lengths) <= 15
+    assert [sentence for sentence in found if len(figures(sentence)) > 2] == []
+
+
+def test_what_counts_as_a_sentence_and_as_a_figure() -> None:
+    page = (
+        "# Of 3\n\nIt has 5 *seeds*. [Here](a.md) are 0.9 [0.8, 1.0].\n\n| 1 | 2 |\n\n- One of the\n  `2` items\n- No"
+    )
+    assert sentences(page) == ["It has 5 seeds.", "Here are 0.9 [0.8, 1.0].", "One of the `2` items"]
+    assert [figures(each) for each in sentences(page)] == [["5"], ["0.9"], []]
+    assert figures("The 18k student in fp32 by ResNet-18 of 2026-11-30 has 86% and +0.1") == ["86%", "+0.1"]
 
 
 def test_the_picture_of_the_rooms_is_that_of_the_imports() -> None:
@@ -87,7 +99,7 @@ def test_the_picture_of_the_rooms_is_that_of_the_imports() -> None:
 
 
 def test_readme_is_short() -> None:
-    assert len(README.read_text().splitlines()) <= 200
+    assert len(README.read_text().splitlines()) <= 150
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
@@ -138,6 +150,6 @@ def test_how_it_works_quotes_the_params() -> None:
     views, epochs = params["soft_targets"]["count"], params["student"]["epochs"]
     student = build_student(StudentParams.model_validate(params["student"]))
     assert f"labels views 0 to {views - 1} once (`soft_targets.count: {views}`)" in page
-    assert f"trains for {epochs} epochs. Epoch e uses view e modulo {views}," in page
+    assert f"trains for {epochs} epochs. Epoch e uses view e modulo {views}." in page
     assert f"residual network of {count_parameters(student):,} parameters" in page
     assert f"(`operating_point.frames: {params['operating_point']['frames']}`)" in page

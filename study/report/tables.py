@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import exp
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
+from jinja2 import UndefinedError
 
-from cxr_distill.base.templates import interval, signed
+from cxr_distill.base.templates import environment, interval, signed
 
 TEMPLATES = Path(__file__).parent / "templates"
 Figures = Mapping[str, Any]
@@ -25,27 +26,30 @@ def seeds(figures: Figures) -> int:
     return int(figures["test"]["auroc"]["seeds"])
 
 
-def gains(figures: Figures, words: Figures) -> list[dict[str, Any]]:
-    """Distilled minus baseline in every situation: `words`, `seeds`, and the `difference` by place and metric.
+class Differences(NamedTuple):
+    """A picture of paired differences: its title, and row -> a difference by place and metric."""
 
-    `on_top`: whether it is in the picture on top, which has one student of each situation.
-    """
-    augmentation, size, labels = figures["augmentation"], figures["size"], figures["labels"]
-    both = [(augmentation["student"], words["augmentation"][key], augmentation[key]) for key in words["augmentation"]]
-    few = {percent: each for percent, each in labels["shares"].items() if each["share"] < 1}
-    both += [(labels["student"], f"{percent}% of the labels", each) for percent, each in few.items()]
-    found = [(student, what, each["distilled"], each["distilled_minus_baseline"], True) for student, what, each in both]
-    for student, pairs in size["differences"].items():
-        own = size["students"][student]["by_teacher"]
-        hows = [how for how in own if how != "baseline"]
-        found += [
-            (student, words["teachers"][how], own[how], pairs[f"{how}_minus_baseline"], student == figures["student"])
-            for how in hows
-        ]
-    return [
-        {"words": f"{short(name)} student, {what}", "seeds": seeds(scores), "difference": difference, "on_top": on_top}
-        for name, what, scores, difference, on_top in found
-    ]
+    title: str
+    rows: dict[str, Figures]
+
+
+def differences(figures: Figures) -> dict[str, Differences]:
+    """The pictures of pictures.yaml; a row that these results lack is left out, and a picture without rows."""
+    expressions = environment()
+
+    def found(expression: str) -> Figures | None:
+        try:
+            return expressions.compile_expression(expression, undefined_to_none=False)(**figures)
+        except UndefinedError:
+            return None
+
+    asked = yaml.safe_load((TEMPLATES / "pictures.yaml").read_text())
+    rows = {name: {row: found(what) for row, what in each["rows"].items()} for name, each in asked.items()}
+    return {
+        name: Differences(asked[name]["title"], known)
+        for name, each in rows.items()
+        if (known := {row: difference for row, difference in each.items() if difference})
+    }
 
 
 def softened(film: Figures, temperature: float) -> str:
@@ -75,7 +79,7 @@ def values_of(figures: Figures, evaluation: Figures) -> dict[str, Any]:
         "words": {**words, "changed": changed, "columns": columns, "frames": frames, "causes": causes},
         "synthetic": evaluation.get("synthetic", False),
         "models": evaluation["models"],
-        "gains": gains(figures, words),
+        "differences": differences(figures),
         "short": short,
         "seeds": seeds,
         "softened": softened,

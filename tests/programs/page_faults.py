@@ -14,7 +14,8 @@ def step() -> None:
 
 if sys.argv[1] == "kept":
     keep_buffers()
-step()
+for _ in range(3):  # until a step needs no more than the one before it
+    step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     step()

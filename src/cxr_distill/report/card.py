@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cxr_distill.base.files import file_sha256
 from cxr_distill.base.templates import render
-from cxr_distill.report.committed import read_committed
 
 Tree = Mapping[str, Any]
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.j2"
-
-
-def read_release(path: Path, folder: Path) -> dict[str, Any]:
-    """reports/release.json. Before December 2026 it had no `files` and `facts`: they are those in `folder`."""
-    released = read_committed(path)
-    if "facts" not in released:
-        from cxr_distill.screen.session import load_model
-
-        released["files"] = {file.name: file_sha256(file) for file in sorted(folder.glob("*.onnx"))}
-        released["facts"] = asdict(load_model(folder / "cxr-distill.onnx").facts)
-    return released
 
 
 def model_card(evaluation: Tree, released: Tree) -> str:
