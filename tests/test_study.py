@@ -542,6 +542,7 @@ def test_the_few_figures_that_dvc_compares_are_those_of_the_main_student(repo: P
 @pytest.mark.slow
 def test_all_figures_come_from_the_log_odds_that_git_keeps(repo: Path) -> None:
     scores, trained = read_tensors(repo / "study/gathered/scores.safetensors")
+    scores |= read_tensors(repo / "study/gathered/reframed_any.safetensors")[0]
     assert trained.keys() == {"precision", "processor"}
     assert {each.dtype for key, each in scores.items() if not key.endswith("/parameters")} == {np.dtype(np.float32)}
     predicted = pd.read_csv(repo / "evaluation/distilled.csv")
@@ -575,7 +576,8 @@ def test_the_reports_say_that_they_are_synthetic_and_open_offline(repo: Path) ->
     tracked = {name for name in run(repo, "git", "ls-files", "study").split() if not name.endswith((".py", ".png"))}
     made = {name for name in tracked if name.startswith(("study/gathered/", "study/reports/"))}
     assert {Path(name).name for name in made} == {
-        "films.csv", "originals.csv", "scores.safetensors", "shortcuts.csv", "sizes.csv", "study.html", "study.md"
+        "films.csv", "originals.csv", "reframed_any.safetensors", "scores.safetensors", "shortcuts.csv", "sizes.csv",
+        "study.html", "study.md"
     }  # fmt: skip
     assert not any(name.startswith("study/out/") for name in tracked)
 

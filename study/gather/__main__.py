@@ -1,4 +1,4 @@
-"""What every figure of the study is computed from, as files that Git keeps: about 3 MB for a hundred networks."""
+"""What every figure of the study is computed from, as files that Git keeps, none over 3 MB for a hundred networks."""
 
 from pathlib import Path
 
@@ -26,7 +26,11 @@ def main() -> None:
         cell, trained = read_tensors(file)
         networks[file.stem] = {place: each for place, each in cell.items() if place.startswith(SCORES)}
     scores = {f"{name}/{place}": each for name, tensors in networks.items() for place, each in tensors.items()}
-    write_tensors(FOLDER / "scores.safetensors", scores, trained)
+    draws = {
+        key: each for key, each in scores.items() if key.endswith("_any")
+    }  # several of each film: most of the bytes
+    write_tensors(FOLDER / "reframed_any.safetensors", draws, trained)
+    write_tensors(FOLDER / "scores.safetensors", {key: scores[key] for key in scores.keys() - draws.keys()}, trained)
     write_table(FOLDER / "films.csv", films)
     for name in ("originals", "shortcuts", "sizes"):
         write_bytes(FOLDER / f"{name}.csv", (CHECKS / f"{name}.csv").read_bytes())

@@ -45,7 +45,7 @@ def networks_of(
 ) -> dict[str, Network]:
     """All networks by the name of their cell, and those of the main pipeline: teacher, baseline, distilled.
 
-    tensors: NETWORK/PLACE of study/gathered/scores.safetensors; films: those of SPLITS; `parameters` of a network whose
+    tensors: NETWORK/PLACE of the scores in study/gathered/; films: those of SPLITS; `parameters` of a network whose
     number is not among its scores. Raises CxrError if scores are of other films.
     """
     networks = {}
