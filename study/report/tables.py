@@ -64,19 +64,13 @@ def cells(each: Figures, columns: Iterable[tuple[str, str, str]], *, sign: bool 
 
 
 def values_of(figures: Figures, evaluation: Figures) -> dict[str, Any]:
-    """All names that templates and pictures use; evaluation: reports/evaluation.json.
-
-    Earlier results lack frames of any class: then these have no column.
-    """
+    """All names that templates and pictures use; evaluation: reports/evaluation.json."""
     words = yaml.safe_load((TEMPLATES / "words.yaml").read_text())
-    places, changes = figures["teachers"][figures["teacher_sees"]], figures["reads"]["distilled"]["test"]
-    columns = [each for each in words["columns"] if each[0] in places]
+    changes = figures["reads"]["distilled"]["test"]
     changed = {key: name for key, name in words["changed"].items() if key in changes}
-    frames = {place: name for place, name in words["frames"].items() if place in places}
-    causes = {key: name for key, name in words["causes"].items() if key in figures["blog"]["causes"]}
     return {
         **figures,
-        "words": {**words, "changed": changed, "columns": columns, "frames": frames, "causes": causes},
+        "words": {**words, "changed": changed},
         "synthetic": evaluation.get("synthetic", False),
         "models": evaluation["models"],
         "differences": differences(figures),
