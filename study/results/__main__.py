@@ -37,10 +37,10 @@ def main() -> None:
     evaluation = json.loads(Path("reports/evaluation.json").read_text())
     films = read_csv(GATHERED / "films.csv", ["split", "file", "patient", "label", "subtype"])
     tables = {name: read_csv(GATHERED / f"{name}.csv", []) for name in ("originals", "shortcuts", "sizes")}
-    (scores, trained), (draws, _) = (
+    (scores, trained), (reframed_any, _) = (
         read_tensors(GATHERED / f"{name}.safetensors") for name in ("scores", "reframed_any")
     )
-    tensors = scores | draws
+    tensors = scores | reframed_any
     of_split = {name: films[films["split"] == split] for name, split in (("validation", "val"), ("test", "test"))}
     of_split["held_out"] = held_out(films, most=max(study.site.films))
     networks = networks_of(tensors, of_split, {k: each["parameters"] for k, each in evaluation["models"].items()})
