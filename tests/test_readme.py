@@ -98,8 +98,9 @@ def test_the_picture_of_the_rooms_is_that_of_the_imports() -> None:
     assert (ROOT / PICTURE).read_bytes() == picture() == picture(), "run `make readme`"
 
 
-def test_readme_is_short() -> None:
-    assert len(README.read_text().splitlines()) <= 150
+@pytest.mark.parametrize(("page", "most"), [(README, 150), (ROOT / "docs/how-it-works.md", 120)])
+def test_what_is_read_first_is_short(page: Path, most: int) -> None:
+    assert len(page.read_text().splitlines()) <= most
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)

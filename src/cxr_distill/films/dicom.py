@@ -130,7 +130,8 @@ def _levels_shown(levels: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
         table = dataset.VOILUTSequence[0]
         entries, first, depth = (int(number) for number in table.LUTDescriptor)
         entries = entries or 65536
-        modality = modality.clip(first, first + entries - 1)  # pydicom calculates the index in 16 bits
+        # Whole numbers, because pydicom warns about others; clipped, because it calculates the index in 16 bits.
+        modality = np.floor(modality).astype(np.int64).clip(first, first + entries - 1)
         black, white = 0.0, 2.0**depth - 1
         if depth == 8:
             table.LUTDescriptor[2] = 16  # pydicom takes the index of a table of 8 bits modulo 256
