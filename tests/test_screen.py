@@ -109,6 +109,7 @@ def test_a_table_of_8_bits_shows_what_one_of_16_shows() -> None:
     assert shown(stored, **packed) == narrow
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_value_beyond_a_table_and_beyond_16_bits_is_white() -> None:
     table = table_of(16, [16 * level for level in range(4096)])
     assert shown([0, 1000, 3000, 4095], RescaleSlope=16, RescaleIntercept=100, **table)[1:] == [255] * 3
